@@ -1,0 +1,63 @@
+//! The one place that asks for the time.
+//!
+//! Everything else is handed a [`Clock`], or time itself, as an argument: the pure core has no clock, the
+//! simulation gives each worker its own, and the store has the server's. Waiting is `tokio::time`, which a
+//! test can pause.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A source of time.
+pub trait Time: Send + Sync {
+    /// Time since an arbitrary start that also runs while the machine is suspended: for leases and deadlines.
+    fn boot(&self) -> Duration;
+    /// Time since the Unix epoch: for what others read (signatures, logs), never for a decision.
+    fn unix(&self) -> Duration;
+}
+
+/// A shared [`Time`].
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Time>);
+
+impl Clock {
+    /// The machine's clocks.
+    pub fn system() -> Self {
+        Self(Arc::new(System))
+    }
+
+    /// A clock of the caller's: virtual time, or one that is wrong on purpose.
+    pub fn of(time: impl Time + 'static) -> Self {
+        Self(Arc::new(time))
+    }
+
+    /// See [`Time::boot`].
+    pub fn boot(&self) -> Duration {
+        self.0.boot()
+    }
+
+    /// See [`Time::unix`].
+    pub fn unix(&self) -> Duration {
+        self.0.unix()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+struct System;
+
+impl Time for System {
+    fn boot(&self) -> Duration {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+        Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
+    }
+
+    fn unix(&self) -> Duration {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+}

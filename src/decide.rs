@@ -1,0 +1,7 @@
+//! The rules, pure: what an event is, which lanes it belongs to, what an attempt's end means, what comes next.
+//!
+//! Invariants: no tokio, redis, reqwest or lapin in here; no clock (time comes in as an argument); a failed
+//! attempt is data, not an `Err`.
+
+pub mod attempt;
+pub mod ids;

@@ -1,0 +1,4 @@
+//! Recadero: events from RabbitMQ, in order, to webhooks.
+
+pub mod clock;
+pub mod decide;
