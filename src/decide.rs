@@ -5,3 +5,8 @@
 
 pub mod attempt;
 pub mod ids;
+pub mod notice;
+pub mod policy;
+pub mod quota;
+pub mod retry;
+pub mod route;

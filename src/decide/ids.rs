@@ -103,10 +103,14 @@ impl Partition {
 
 /// One ordered sequence of events on their way to an endpoint.
 ///
+/// It carries its workspace, because the quota, the plan and the partition are the workspace's.
+///
 /// `layout` numbers the endpoint's settings of `lanes` from 1: a change of `lanes` opens a new layout, whose
 /// lanes wait until those of the older one are empty, so that a contact's events keep their order.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct LaneId {
+    /// Whose endpoint it is.
+    pub workspace: WorkspaceId,
     /// Where the lane's events go.
     pub endpoint: EndpointId,
     /// Which setting of `lanes` the lane belongs to.
@@ -116,19 +120,20 @@ pub struct LaneId {
 }
 
 impl LaneId {
-    /// Reads the form that `Display` writes, `ep_….layout.index`.
+    /// Reads the form that `Display` writes, `workspace/ep_….layout.index`.
     pub fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.rsplitn(3, '.');
+        let (workspace, lane) = text.split_once('/')?;
+        let mut parts = lane.rsplitn(3, '.');
         let index = parts.next()?.parse().ok()?;
         let layout = parts.next()?.parse().ok()?;
         let endpoint = EndpointId::trusted(parts.next()?);
-        Some(Self { endpoint, layout, index })
+        Some(Self { workspace: WorkspaceId::trusted(workspace), endpoint, layout, index })
     }
 }
 
 impl fmt::Display for LaneId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}.{}", self.endpoint, self.layout, self.index)
+        write!(f, "{}/{}.{}.{}", self.workspace, self.endpoint, self.layout, self.index)
     }
 }
 
