@@ -2,3 +2,5 @@
 
 pub mod clock;
 pub mod decide;
+pub mod observe;
+pub mod store;

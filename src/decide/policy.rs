@@ -90,10 +90,7 @@ impl Default for Policy {
             retry_delays: [30, 60, 90].map(Duration::from_secs).to_vec(),
             success: Success::Exactly200,
             quota: Quota { limit: 30, window: Duration::from_secs(30 * 60), scope: QuotaScope::Workspace },
-            plans: Plans {
-                entitled: vec!["advanced".to_owned(), "enterprise".to_owned()],
-                default: "none".to_owned(),
-            },
+            plans: Plans { entitled: vec!["advanced".to_owned(), "enterprise".to_owned()], default: "none".to_owned() },
             limits: Limits::default(),
         }
     }

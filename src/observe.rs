@@ -1,0 +1,3 @@
+//! What can be seen of a running service: signals (each one log line and its metrics), `/metrics`, health.
+
+pub mod signal;

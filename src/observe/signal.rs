@@ -1,0 +1,154 @@
+//! Everything worth seeing, as one type: a happening's log line and its metrics cannot come apart.
+//!
+//! Rejected: log macros and counters side by side at each place, which is how the two begin to disagree.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::decide::attempt::Outcome;
+use crate::decide::ids::{EndpointId, EventId, EventType, LaneId, WorkspaceId};
+use crate::decide::notice::{Channel, DisableReason, DropReason};
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Signal<'a> {
+    /// An event came from RabbitMQ and is well formed.
+    Received {
+        /// Its type.
+        event_type: &'a EventType,
+    },
+    /// All of an event's lanes hold it.
+    Routed {
+        /// Its type.
+        event_type: &'a EventType,
+        /// Whose.
+        workspace: &'a WorkspaceId,
+        /// Which.
+        event: &'a EventId,
+        /// In how many lanes.
+        lanes: usize,
+    },
+    /// An event's id was seen before.
+    Duplicate {
+        /// Whose.
+        workspace: &'a WorkspaceId,
+        /// Which.
+        event: &'a EventId,
+    },
+    /// No endpoint wants an event.
+    Unmatched,
+    /// A message that can never be delivered went to `recadero.rejected`.
+    Rejected {
+        /// The contract's word.
+        reason: &'a str,
+        /// One line for a person.
+        detail: &'a str,
+    },
+    /// An attempt ended and was recorded.
+    Attempted {
+        /// On which lane.
+        lane: &'a LaneId,
+        /// Which event.
+        event: &'a EventId,
+        /// Its type.
+        event_type: &'a EventType,
+        /// Which attempt, from 1.
+        attempt: u32,
+        /// How it ended.
+        outcome: Outcome,
+        /// The status, if a status line came.
+        status: Option<u16>,
+        /// From beginning to status line or failure.
+        took: Duration,
+        /// For a delivered event that was not resent: from received to delivered.
+        latency: Option<Duration>,
+        /// Until the next attempt of the same event, if there will be one.
+        retry_in: Option<Duration>,
+    },
+    /// Events were dropped.
+    Dropped {
+        /// Why.
+        reason: DropReason,
+        /// How many.
+        count: u64,
+        /// Whose, when it is one endpoint's.
+        endpoint: Option<&'a EndpointId>,
+    },
+    /// An endpoint was disabled.
+    Disabled {
+        /// Whose.
+        workspace: &'a WorkspaceId,
+        /// Which.
+        endpoint: &'a EndpointId,
+        /// Why.
+        reason: DisableReason,
+    },
+    /// An endpoint was enabled again.
+    Enabled {
+        /// Whose.
+        workspace: &'a WorkspaceId,
+        /// Which.
+        endpoint: &'a EndpointId,
+    },
+    /// A lease was lost before its outcome could be recorded; the attempt may repeat.
+    LeaseLost {
+        /// Which lane.
+        lane: &'a LaneId,
+    },
+    /// A notice was sent, failed for now, or was given up.
+    Notice {
+        /// How it travels.
+        channel: Channel,
+        /// `sent`, `failed` or `given_up`.
+        outcome: &'a str,
+        /// What went wrong.
+        detail: Option<&'a str>,
+    },
+    /// RabbitMQ is there, or has gone (and why).
+    Broker {
+        /// Whether it is there.
+        connected: bool,
+        /// Why not.
+        detail: Option<&'a str>,
+    },
+    /// The store is there, or has gone (and why).
+    Store {
+        /// Whether it is there.
+        connected: bool,
+        /// Why not.
+        detail: Option<&'a str>,
+    },
+    /// A store operation was answered.
+    StoreOperation {
+        /// Which, for example `append`.
+        operation: &'static str,
+        /// How long it took.
+        took: Duration,
+    },
+}
+
+/// Somebody else who wants to see the signals: the account on the terminal of `recadero dev`, a test.
+pub trait Tap: Send + Sync {
+    /// Called for every signal, in the task that emits it: it must be quick and never wait.
+    fn see(&self, signal: &Signal<'_>);
+}
+
+/// Where signals go. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Signals {
+    taps: Arc<[Arc<dyn Tap>]>,
+}
+
+impl Signals {
+    /// Signals to the metrics, the log, and whoever else taps.
+    pub fn new(taps: impl IntoIterator<Item = Arc<dyn Tap>>) -> Self {
+        Self { taps: taps.into_iter().collect() }
+    }
+
+    /// Says that something happened.
+    pub fn emit(&self, signal: &Signal<'_>) {
+        for tap in self.taps.iter() {
+            tap.see(signal);
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! What Recadero remembers, behind one seam with two implementations.
+//!
+//! [`memory`] is the reference: dev mode, the simulation, and the model that [`redis`] is held against, operation
+//! by operation, in the tests. Each operation below is atomic, and each is safe to repeat when its reply was
+//! lost. What it means is written down here, once; an implementation's own docs say only how.
+//!
+//! The seam is three traits, by who uses them: [`Lanes`] (intake and delivery, the hot path), [`Outbox`]
+//! (notices) and [`Records`] (what people set and look at). Time is the store's own; no operation takes one, so
+//! replicas with wrong clocks cannot disagree. A caller says at most how long *ago* a thing ended.
+//!
+//! # A lane's life
+//!
+//! ```text
+//!            append                    claim                      commit: delivered, more waits, turn not over
+//!   idle ───────────────▶ ready ───────────────▶ leased ──────┐◀──┘
+//!    ▲                      ▲ ▲                   │ │ │ │     │
+//!    │                      │ └── turn over ──────┘ │ │ └─────┼── delivered or dropped, nothing waits ──▶ idle
+//!    │                      │                       │ │       │
+//!    └──────────────────────┼── release ── held ◀───┼─┘ the endpoint is disabled, or the workspace has no plan
+//!                           │                       ▼
+//!                     retry time came ◀────────── waiting (a failed attempt)
+//! ```
+//!
+//! A lane holds its *current* event apart from its *queue*: the current one is being tried or has recorded
+//! attempts, and no limit ever removes it. A lane that is `ready`, `leased` or `waiting` stands in one of the
+//! partition's two `due` sets, healthy or suspect, at the time when something should happen to it: now, the
+//! lease's end, the retry. A crashed worker's lane comes back by itself when its lease ends.
+
+pub mod lanes;
+pub mod outbox;
+pub mod records;
+
+pub use lanes::Lanes;
+pub use outbox::Outbox;
+pub use records::Records;
+
+/// All of the store.
+pub trait Store: Lanes + Outbox + Records {}
+
+impl<S: Lanes + Outbox + Records> Store for S {}
+
+/// Why an operation was not done, or may not have been. After any of these its effect is unknown; repeat it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The store cannot be asked now: no connection, no reply, loading, read-only, fail-over.
+    #[error("the store cannot be reached: {0}")]
+    Unavailable(String),
+    /// The store has no room for anything that adds to it. What drains it still works.
+    #[error("the store is full: {0}")]
+    Full(String),
+    /// The store refuses this very operation and would refuse it again: a key of the wrong type, a script error.
+    #[error("the store refuses the operation: {0}")]
+    Refused(String),
+}
+
+/// What an operation answers.
+pub type Result<T> = std::result::Result<T, StoreError>;

@@ -1,0 +1,330 @@
+//! The hot path: events into lanes, leases on lanes, the recorded end of attempts.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::Result;
+use super::records::{AttemptRow, Config, EndpointStatus};
+use crate::decide::attempt::Outcome;
+use crate::decide::ids::{ContactHash, EventId, EventType, LaneId, Partition, WorkspaceId};
+use crate::decide::notice::DropReason;
+use crate::decide::retry::Next;
+use crate::decide::route::Routing;
+
+/// Events in, leases and outcomes.
+#[async_trait]
+pub trait Lanes: Send + Sync {
+    /// Opens a way in for events: one unbroken connection per node of the store. When any of its operations
+    /// fails, drop it, forget what was in flight, and begin the batch again on a new one: ids already seen make
+    /// that safe, and nothing overtakes.
+    async fn intake(&self) -> Result<Box<dyn Intake>>;
+
+    /// Lanes of a pool that something should happen to by now, the longest due first, at most `limit`.
+    async fn due(&self, partition: Partition, pool: Pool, limit: usize) -> Result<Vec<Due>>;
+
+    /// Takes leases on lanes of one partition; answers in the order asked.
+    ///
+    /// A lane is leased when it is due and has an event: `ready`, `waiting` and its time has come, or `leased` and
+    /// the lease has ended. Asking again under the token that holds the lease gives the same lease. A lane whose
+    /// endpoint is disabled, or whose workspace's plan is not entitled, is *held*: it leaves `due`. The endpoint's
+    /// generation differs from the one of the lane's last claim: a new round begins at attempt 1.
+    async fn claim(&self, partition: Partition, wants: &[Want]) -> Result<Vec<Claim>>;
+
+    /// Records the ends of attempts on lanes of one partition; answers in the order given. See [`Commit`].
+    async fn commit(&self, partition: Partition, commits: &[Commit]) -> Result<Vec<Committed>>;
+
+    /// Puts back to `ready` a lane leased under `token` whose attempt was never begun. Anything else: no effect.
+    async fn give_back(&self, partition: Partition, lane: &LaneId, token: Token) -> Result<()>;
+
+    /// One bounded step of a partition's upkeep: limits of age, retention, unfinished releases and purges, and
+    /// the figures for the gauges. `from` is what the last step answered; `None` begins a new round.
+    async fn sweep(&self, partition: Partition, from: Option<u64>) -> Result<Swept>;
+
+    /// Says that a deliverer is alive and answers with all that are, in order of their names. Each beats every
+    /// second and is dead after three.
+    async fn beat(&self, member: &str) -> Result<Vec<String>>;
+
+    /// Says that a deliverer is leaving, so that others take over at once.
+    async fn leave(&self, member: &str) -> Result<()>;
+
+    /// Tells a deliverer that lanes have become ready. A hint: it may be lost, and a poll finds the lanes then.
+    async fn wake(&self, member: &str, lanes: &[LaneId]) -> Result<()>;
+
+    /// The wakes for a deliverer, until the receiver is dropped or the connection is lost (the channel closes).
+    async fn wakes(&self, member: &str) -> Result<tokio::sync::mpsc::Receiver<Vec<LaneId>>>;
+
+    /// How much memory the store uses and may use, in bytes; `max` is 0 when unlimited.
+    async fn memory(&self) -> Result<Memory>;
+}
+
+/// One unbroken way in for events. See [`Lanes::intake`].
+#[async_trait]
+pub trait Intake: Send + Sync {
+    /// Appends a partition's events to their lanes, in order.
+    ///
+    /// Each event whose id was already seen in its workspace within the dedupe window is answered `Duplicate` and
+    /// not appended. At the first event whose routing version is not the present one it stops and answers with
+    /// the present routing in [`Appended::stale`]; what came before is done. An idle lane of the endpoint's
+    /// oldest unfinished layout becomes `ready`; lanes of newer layouts are filled but stay out of `due` until the
+    /// older ones are empty and unleased. Where an endpoint is now past a backlog limit, its oldest events are
+    /// dropped, never a lane's current one: dropped events' bytes go first when bytes are what is short.
+    async fn append(&self, partition: Partition, items: &[Append]) -> Result<Appended>;
+
+    /// Waits until everything appended on this intake has reached the durability that the store was opened with.
+    async fn persist(&self) -> Result<()>;
+}
+
+/// One event and where it goes.
+#[derive(Clone, Debug)]
+pub struct Append {
+    /// Whose event.
+    pub workspace: WorkspaceId,
+    /// Its id; with the workspace it is what is remembered against duplicates.
+    pub id: EventId,
+    /// Its type.
+    pub event_type: EventType,
+    /// Its contact's place, for a later change of lanes and for resending.
+    pub contact: Option<ContactHash>,
+    /// The publisher's W3C trace context.
+    pub traceparent: Option<Arc<str>>,
+    /// What is delivered.
+    pub body: Bytes,
+    /// The routing that `lanes` was decided by; 0 never matches, and so asks for it.
+    pub routing_version: u64,
+    /// One lane per endpoint that wants it; empty when none does.
+    pub lanes: Vec<LaneId>,
+}
+
+/// What became of a group of events.
+#[derive(Clone, Default, Debug)]
+pub struct Appended {
+    /// For the first events of the group, in order, what was done; shorter than the group when `stale` is there.
+    pub taken: Vec<Taken>,
+    /// Lanes that became ready by it.
+    pub ready: Vec<LaneId>,
+    /// Events that the limits dropped to make room.
+    pub dropped: Vec<(DropReason, u64)>,
+    /// The workspace whose routing has another version now, and that routing.
+    pub stale: Option<(WorkspaceId, Routing)>,
+}
+
+/// What was done with one event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Taken {
+    /// It stands in all of its lanes.
+    Stored,
+    /// Its id was seen before.
+    Duplicate,
+    /// It has no lane.
+    Unmatched,
+}
+
+/// The two kinds of lanes, which do not share working places (contract, section 3, *Isolation*).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Pool {
+    /// The last attempt was delivered, or there was none.
+    Healthy,
+    /// The last attempt failed.
+    Suspect,
+}
+
+/// A lane to be claimed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Due {
+    /// The lane.
+    pub lane: LaneId,
+    /// How long it has been due, in milliseconds of the store's clock.
+    pub late_ms: u64,
+}
+
+/// A fencing token: random, made by the claimer, so that nobody else can act on its lease.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Token(pub u64);
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// A lane somebody wants to work on.
+#[derive(Clone, Debug)]
+pub struct Want {
+    /// Which.
+    pub lane: LaneId,
+    /// The claimer's token for this lease.
+    pub token: Token,
+    /// The version of the endpoint's configuration the claimer has at hand; the lease brings a newer one along.
+    pub config: Option<Arc<Config>>,
+}
+
+/// What a claim came to.
+#[derive(Clone, Debug)]
+pub enum Claim {
+    /// The lane is the claimer's until the lease ends.
+    Leased(Box<Lease>),
+    /// Its endpoint is disabled, or its workspace has no plan; it left `due`.
+    Held,
+    /// It is not to be had: idle, not due yet, another's, or gone.
+    Taken,
+}
+
+/// The right to make the current attempt of a lane, for the policy's timeout and ten seconds.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    /// The lane.
+    pub lane: LaneId,
+    /// The token that holds it.
+    pub token: Token,
+    /// The current event's number at this endpoint: rising, never used twice.
+    pub seq: u64,
+    /// Rounds of attempts that this event has begun, from 1.
+    pub round: u32,
+    /// The attempt to be made now, from 1.
+    pub attempt: u32,
+    /// The endpoint's generation: raised by every disabling and enabling.
+    pub generation: u64,
+    /// Which working places the lane belongs to.
+    pub pool: Pool,
+    /// The event.
+    pub event: Arc<Waiting>,
+    /// How to reach the endpoint, as of this lease.
+    pub config: Arc<Config>,
+}
+
+/// An event in a lane.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Waiting {
+    /// Its id.
+    pub id: EventId,
+    /// Its type.
+    pub event_type: EventType,
+    /// Its contact's place.
+    pub contact: Option<ContactHash>,
+    /// The publisher's trace context.
+    pub traceparent: Option<Arc<str>>,
+    /// When the store took it, Unix milliseconds of the store's clock.
+    pub at_ms: u64,
+    /// Whether it was resent or recovered.
+    pub resend: bool,
+    /// What is delivered.
+    pub body: Bytes,
+}
+
+/// The end of one attempt.
+///
+/// It takes effect only while `token` holds the lane's lease (also past the lease's end, if nobody took the lane)
+/// and `seq`, `round` and `attempt` are the current ones; else the answer is [`After::Lost`] and nothing is
+/// recorded. The lane remembers its last commit and answers a repeat with the same answer, without counting twice.
+///
+/// In one step:
+/// - the row goes into the attempts log and the hour's statistics;
+/// - *delivered*: the event moves to the payloads kept, and the lane to its next event, whatever happened to the
+///   endpoint meanwhile;
+/// - *failed*, and the endpoint's generation is still the lease's: the failure is counted in the quota's window at
+///   the time the attempt ended, and `next` is carried out: the lane waits until that time plus the delay, or the
+///   event is dropped. If the window now holds more than the limit, the endpoint is disabled (its failures leave
+///   the window, its generation rises, one notice is recorded); the event then stays current and begins a new round
+///   on *Enable*, unless `next` was `Drop`, which drops it as well. Where the count passes half of the quota, a
+///   warning is recorded, at most one per window and workspace (or endpoint, as the scope says);
+/// - *failed* under an older generation: logged, counts for nothing; `Drop` drops, else the event stays current and
+///   a new round begins at once if the endpoint is enabled again.
+///
+/// The lane's next lease follows by the same rules as a claim's, under the same token, if `more` is set and the lane
+/// stays in its pool.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// The lease's lane, token, seq, round, attempt and generation.
+    pub lane: LaneId,
+    /// See [`Lease`].
+    pub token: Token,
+    /// See [`Lease`].
+    pub seq: u64,
+    /// See [`Lease`].
+    pub round: u32,
+    /// See [`Lease`].
+    pub attempt: u32,
+    /// See [`Lease`].
+    pub generation: u64,
+    /// How the attempt ended.
+    pub outcome: Outcome,
+    /// What follows if it failed.
+    pub next: Next,
+    /// How long ago it ended.
+    pub ended_ago: Duration,
+    /// The log's row.
+    pub row: Arc<AttemptRow>,
+    /// Whether the worker would go on with the lane's next event.
+    pub more: bool,
+    /// The configuration at hand, as in [`Want`].
+    pub config: Arc<Config>,
+}
+
+/// What a commit came to.
+#[derive(Clone, Debug)]
+pub struct Committed {
+    /// The lane's new state.
+    pub after: After,
+    /// Whether the failure disabled the endpoint.
+    pub disabled: bool,
+    /// Whether the event was dropped (always for [`DropReason::Retries`]).
+    pub dropped: bool,
+}
+
+/// A lane after a commit.
+#[derive(Clone, Debug)]
+pub enum After {
+    /// The next event, under the same token.
+    Next(Box<Lease>),
+    /// Nothing waits; the lane is idle.
+    Idle,
+    /// More waits, and the lane is ready for anybody: `more` was not set, or the lane changed its pool.
+    Ready,
+    /// The same event will be tried again.
+    Waiting {
+        /// When, Unix milliseconds of the store's clock.
+        at_ms: u64,
+    },
+    /// The endpoint is disabled, or the workspace has no plan.
+    Held,
+    /// The lease was another's, or this attempt was not the current one: nothing was recorded.
+    Lost,
+    /// The endpoint was deleted: nothing was recorded.
+    Gone,
+}
+
+/// What a step of upkeep found and did.
+#[derive(Clone, Default, Debug)]
+pub struct Swept {
+    /// Where the next step goes on; `None` when the round is complete.
+    pub next: Option<u64>,
+    /// Events dropped by it.
+    pub dropped: Vec<(DropReason, u64)>,
+    /// Lanes that became ready by it.
+    pub ready: Vec<LaneId>,
+    /// Events that wait in the partition's lanes, as of this step.
+    pub backlog_events: u64,
+    /// The age of the oldest event met in this step, in milliseconds.
+    pub oldest_ms: u64,
+    /// The partition's endpoints by status.
+    pub endpoints: Vec<(EndpointStatus, u64)>,
+}
+
+/// The store's memory, in bytes.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Memory {
+    /// In use.
+    pub used: u64,
+    /// The limit; 0 when there is none.
+    pub max: u64,
+}
