@@ -4,4 +4,7 @@
 //! attempt is data, not an `Err`.
 
 pub mod attempt;
+pub mod event;
+pub mod event_types;
 pub mod ids;
+pub mod json;
