@@ -262,6 +262,8 @@ fn a_detail_quotes_the_beginning_of_a_long_text() {
     let rejection = decoded(Published { workspace_id: Header::Text(&long), ..GOOD }).expect_err("refused");
     let beginning = format!(r#"the header workspace_id is "é\n{}" and 954 bytes more; "#, "x".repeat(46));
     assert!(rejection.detail.starts_with(&beginning), "{}", rejection.detail);
+    let rejection = decoded(Published { message_id: Some("\u{2028}\"\t"), ..GOOD }).expect_err("refused");
+    assert!(rejection.detail.starts_with(r#"the event's id is "\u{2028}\"\t"; "#), "{}", rejection.detail);
     assert_eq!(RejectReason::StoreError.because("two\r\nlines\0").detail, "two  lines ");
 }
 

@@ -24,6 +24,7 @@ fn whitespace_goes_and_order_and_numbers_stay() {
 #[test]
 fn no_escapes_are_left_beyond_json_s_own_need() {
     assert_eq!(written(r#""\u00e9\/\u003c\ud83d\ude00\u2028é""#), "\"é/<😀\u{2028}é\"");
+    assert_eq!(written(r#""\ud800\udc00\udbff\udfff\ud7ff\ue000""#), "\"\u{10000}\u{10ffff}\u{d7ff}\u{e000}\"");
     assert_eq!(written(r#""\u0022\u005C\u0008\u000C\u000a\u000D\u0009""#), r#""\"\\\b\f\n\r\t""#);
     assert_eq!(written(r#""\u0000\u001F\u000B\u007f""#), "\"\\u0000\\u001f\\u000b\u{7f}\"");
 }
@@ -66,6 +67,7 @@ fn each_fault_is_found_where_it_is() {
         (r#""\ud800\n""#, Fault::LoneSurrogate, 1),
         ("\"a\nb\"", Fault::ControlCharacter, 2),
         ("\"a\0b\"", Fault::ControlCharacter, 2),
+        ("\"\u{1f}\"", Fault::ControlCharacter, 1),
         ("{}\0", Fault::Behind, 2),
         ("{} {}", Fault::Behind, 3),
         ("01", Fault::Behind, 1),
@@ -113,7 +115,7 @@ fn an_object_that_is_nothing_but_keys_is_no_burden() {
 #[test]
 fn the_wanted_members_are_those_of_the_top_and_of_its_contact() {
     let text = r#"{"x":{"event_id":"no","contact":{"id":9}},"contact":{"x":{"id":8},"id":7,"event_id":0},
-        "event_i\u0064":"a\u0062\"c","event_type":"t","id":6}"#;
+        "event_i\u0064":"a\u0062\"c","event_type":"t","id":6,"y":[{"contact":{"id":5}}],"z":{"contact":{"id":4}}}"#;
     let document = compact(text.as_bytes()).expect("accepted");
     assert!(document.is_object());
     assert_eq!(document.event_id(), Field::Text("ab\"c".into()));
