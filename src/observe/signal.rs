@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::decide::attempt::Outcome;
 use crate::decide::ids::{EndpointId, EventId, EventType, LaneId, WorkspaceId};
 use crate::decide::notice::{Channel, DisableReason, DropReason};
+use crate::store::records::EndpointStatus;
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -117,6 +118,34 @@ pub enum Signal<'a> {
         connected: bool,
         /// Why not.
         detail: Option<&'a str>,
+    },
+    /// How many attempts are under way in a pool (`healthy`, `suspect`, `slow`), as of now.
+    Inflight {
+        /// The contract's word.
+        pool: &'a str,
+        /// How many.
+        count: usize,
+    },
+    /// What waits in the partitions that this process looks after, as of the last sweep.
+    Backlog {
+        /// Events.
+        events: u64,
+        /// The age of the oldest.
+        oldest: Duration,
+    },
+    /// Endpoints of a status in the partitions that this process looks after, as of the last sweep.
+    Endpoints {
+        /// Which.
+        status: EndpointStatus,
+        /// How many.
+        count: u64,
+    },
+    /// The store's memory, in bytes; `max` is 0 when unlimited.
+    Memory {
+        /// In use.
+        used: u64,
+        /// The limit.
+        max: u64,
     },
     /// A store operation was answered.
     StoreOperation {

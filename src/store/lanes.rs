@@ -44,9 +44,9 @@ pub trait Lanes: Send + Sync {
     /// the figures for the gauges. `from` is what the last step answered; `None` begins a new round.
     async fn sweep(&self, partition: Partition, from: Option<u64>) -> Result<Swept>;
 
-    /// Says that a deliverer is alive and answers with all that are, in order of their names. Each beats every
-    /// second and is dead after three.
-    async fn beat(&self, member: &str) -> Result<Vec<String>>;
+    /// Says that a deliverer is alive (`None`: only asks) and answers with all that are, in order of their names. Each
+    /// beats every second and is dead after three.
+    async fn beat(&self, member: Option<&str>) -> Result<Vec<String>>;
 
     /// Says that a deliverer is leaving, so that others take over at once.
     async fn leave(&self, member: &str) -> Result<()>;

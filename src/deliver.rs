@@ -1,0 +1,120 @@
+//! Lanes to HTTP: who looks where, which lanes get a working place, the attempt, and its record.
+//!
+//! ```text
+//!   wakes, polls ─▶ scheduler ─ claim ─▶ worker: send ─▶ decide ─▶ commit ─▶ next event of the lane
+//!                    │    ▲                 │                               │
+//!                    │    └── place back ◀──┴── turn over, idle, waiting ◀──┘
+//!                    └ places: healthy | suspect | slow
+//! ```
+//!
+//! One scheduler task owns the places and every choice about them; a worker task exists only while its lane is
+//! leased, so there is no thread, task or timer per lane. The store's tokens alone are safety; who polls which
+//! partition, and who is woken, is advice.
+//!
+//! Invariants: a claim is made only into a free place; an attempt begins only well inside its lease; the rules
+//! (what is delivered, what follows a failure) are `decide`'s, not this module's.
+
+pub mod claims;
+pub mod commits;
+pub mod members;
+pub mod places;
+pub mod scheduler;
+pub mod sweeper;
+pub mod target;
+pub mod worker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::decide::policy::Policy;
+use crate::observe::signal::Signals;
+use crate::store::Store;
+
+use commits::Commits;
+use members::Members;
+use scheduler::Scheduler;
+pub use scheduler::Waker;
+use target::{Sender, Targets};
+
+/// What a deliverer needs to know.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// This process's name among the deliverers: unique, made at start.
+    pub member: String,
+    /// How many partitions the store has.
+    pub partitions: u16,
+    /// The rules.
+    pub policy: Arc<Policy>,
+    /// Working places of this process (`RECADERO_MAX_INFLIGHT`).
+    pub inflight_max: usize,
+    /// Attempts that may go on without a place (`RECADERO_MAX_SLOW`).
+    pub slow_max: usize,
+    /// Time to finish attempts when asked to stop.
+    pub grace: Duration,
+    /// Where the tokens come from; a simulation gives its own.
+    pub seed: [u8; 32],
+}
+
+/// What a deliverer works with.
+#[derive(Clone)]
+pub struct Tools {
+    /// The lanes.
+    pub store: Arc<dyn Store>,
+    /// The way to the endpoints.
+    pub sender: Arc<dyn Sender>,
+    /// The time.
+    pub clock: Clock,
+    /// What is seen of it.
+    pub signals: Signals,
+}
+
+/// A deliverer that is ready to run, and the waker that tells it of lanes.
+pub struct Deliverer {
+    options: Options,
+    tools: Tools,
+    scheduler: Scheduler,
+    waker: Waker,
+}
+
+impl Deliverer {
+    /// Builds a deliverer; nothing happens before [`Deliverer::run`].
+    pub fn new(options: Options, tools: Tools) -> Self {
+        let commits = Commits::new(options.partitions, tools.clone());
+        let targets = Targets::new(tools.sender.clone());
+        let (scheduler, waker) = Scheduler::new(&options, tools.clone(), commits, targets);
+        Self { options, tools, scheduler, waker }
+    }
+
+    /// Where lanes that became ready in this process are announced.
+    pub fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
+    /// Works until `stop`, then finishes the attempts under way within the grace, and leaves.
+    pub async fn run(self, members: Arc<Members>, stop: CancellationToken) {
+        let ended = CancellationToken::new();
+        let upkeep = tokio::spawn(sweeper::run(
+            self.options.partitions,
+            self.tools.clone(),
+            members.clone(),
+            self.waker.clone(),
+            ended.clone(),
+        ));
+        let listening = tokio::spawn(members::listen(
+            self.options.member.clone(),
+            self.tools.store.clone(),
+            self.waker.clone(),
+            ended.clone(),
+        ));
+        self.scheduler.run(members, stop).await;
+        ended.cancel();
+        // Both end at their next await; a panic in one has been printed, and the process is ending anyway.
+        let _ = tokio::join!(upkeep, listening);
+        if let Err(error) = self.tools.store.leave(&self.options.member).await {
+            tracing::debug!(%error, "could not say goodbye; the others will notice within three seconds");
+        }
+    }
+}

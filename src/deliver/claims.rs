@@ -1,0 +1,103 @@
+//! What the scheduler asks of the store: which lanes are due, and leases on them.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+
+use super::members::Members;
+use super::worker::{BEGIN_WITHIN, Shared};
+use crate::decide::ids::{LaneId, Partition};
+use crate::store::StoreError;
+use crate::store::lanes::{Claim, Pool, Want};
+
+/// How late another process's oldest due lane must be before this one helps itself to it.
+const HELP_AFTER: Duration = Duration::from_millis(200);
+
+/// Polls under way at once; they share a connection, so that this is one or two packets each way.
+const POLLS_AT_ONCE_MAX: usize = 32;
+
+/// How often a claim is repeated before its lanes are left to the next poll.
+const CLAIM_TRIES_MAX: u32 = 3;
+
+/// The pause before a claim is repeated.
+const CLAIM_AGAIN: Duration = Duration::from_millis(250);
+
+/// One question of a poll: at most `limit` lanes of a pool of a partition.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask {
+    /// Where.
+    pub partition: Partition,
+    /// Which lanes.
+    pub pool: Pool,
+    /// How many.
+    pub limit: usize,
+}
+
+/// What a poll found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Lanes that are due.
+    pub lanes: Vec<(Pool, LaneId)>,
+    /// Where there may be more.
+    pub deep: Vec<(Partition, Pool)>,
+}
+
+/// Polls. Of the partitions that others look after, only lanes that they are late for count.
+pub async fn poll(shared: &Shared, asks: Vec<Ask>, members: &Members) -> Found {
+    let help_after = u64::try_from(HELP_AFTER.as_millis()).unwrap_or(u64::MAX);
+    let answers = futures_util::stream::iter(asks)
+        .map(|ask| async move { (ask, shared.tools.store.due(ask.partition, ask.pool, ask.limit).await) })
+        .buffered(POLLS_AT_ONCE_MAX)
+        .collect::<Vec<_>>()
+        .await;
+    let mut found = Found::default();
+    for (Ask { partition, pool, limit }, answer) in answers {
+        let Ok(due) = answer else { continue }; // The store says so itself; the next poll asks again.
+        let mine = members.is_mine(partition);
+        if due.len() == limit && mine {
+            found.deep.push((partition, pool));
+        }
+        found.lanes.extend(due.into_iter().filter(|due| mine || due.late_ms > help_after).map(|due| (pool, due.lane)));
+    }
+    found
+}
+
+/// Claims, repeated with the same tokens so that a lost answer loses no lease; empty when the store would not answer.
+pub async fn claim(shared: &Shared, partition: Partition, wants: &[Want], asked: Duration) -> Vec<Claim> {
+    for _ in 0..CLAIM_TRIES_MAX {
+        match shared.tools.store.claim(partition, wants).await {
+            Ok(claims) => return claims,
+            Err(StoreError::Refused(_)) if wants.len() > 1 => return claim_singly(shared, partition, wants).await,
+            Err(error) => tracing::debug!(%error, partition = partition.0, "claim failed"),
+        }
+        if shared.tools.clock.boot().saturating_sub(asked) > BEGIN_WITHIN {
+            break;
+        }
+        tokio::time::sleep(CLAIM_AGAIN).await;
+    }
+    Vec::new()
+}
+
+/// The store refuses the group: whoever it is about, the others get their lanes.
+async fn claim_singly(shared: &Shared, partition: Partition, wants: &[Want]) -> Vec<Claim> {
+    let mut claims = Vec::with_capacity(wants.len());
+    for want in wants {
+        let alone = shared.tools.store.claim(partition, std::slice::from_ref(want)).await;
+        if let Err(StoreError::Refused(detail)) = &alone {
+            tracing::error!(lane = %want.lane, detail, "the store refuses a claim; the lane stands still");
+        }
+        claims.push(alone.ok().and_then(|mut claims| claims.pop()).unwrap_or(Claim::Taken));
+    }
+    claims
+}
+
+/// Puts back what was leased and will not be used.
+pub async fn give_back_all(shared: &Shared, claims: Vec<Claim>) {
+    for claim in claims {
+        if let Claim::Leased(lease) = claim {
+            let partition = Partition::of(&lease.lane.workspace, shared.partitions);
+            // Should this be lost, the lease's end brings the lane back.
+            let _ = shared.tools.store.give_back(partition, &lease.lane, lease.token).await;
+        }
+    }
+}

@@ -1,0 +1,460 @@
+//! Which lanes get a working place, and when.
+//!
+//! One task owns the places, the lanes known to be ready and the polls, and hears of everything by messages; claims,
+//! polls and workers are tasks that it starts. Its cost per turn of a lane is constant, whatever the number of
+//! endpoints or the length of a backlog. Rejected: a worker pool that competes for a shared queue (a lock that all
+//! lanes share, and no place to see the oldest attempt from).
+
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::cmp::Reverse;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngCore, SeedableRng};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::claims::{self, Ask, Found};
+use super::commits::Commits;
+use super::members::Members;
+use super::places::{Places, SLOW_AFTER, SLOW_WHEN_WANTED, Slot};
+use super::target::Targets;
+use super::worker::{self, Left, Shared};
+use super::{Options, Tools};
+use crate::decide::ids::{LaneId, Partition};
+use crate::observe::signal::Signal;
+use crate::store::lanes::{Claim, Lease, Pool, Token, Want};
+
+/// How often the partitions that this process looks after are polled; finds what a lost wake missed.
+const POLL_EVERY: Duration = Duration::from_millis(500);
+
+/// Every how many polls the other processes' partitions are looked at as well.
+const HELP_EVERY: u32 = 2;
+
+/// Most lanes that one poll of a partition answers with.
+const DUE_PER_POLL_MAX: usize = 256;
+
+/// Most lanes that one call claims.
+const CLAIMS_PER_CALL_MAX: usize = 32;
+
+/// Most ready lanes remembered per pool; beyond that, polls find them.
+const READY_MAX: usize = 65_536;
+
+/// Most retries remembered by their time; beyond that, polls find them.
+const RETRIES_MAX: usize = 65_536;
+
+/// Most lanes passed over at once because their workspace has its share; the next go first then.
+const PASSED_OVER_MAX: usize = 64;
+
+/// How often attempts are looked at for slowness while there are any.
+const SLOWNESS_EVERY: Duration = Duration::from_millis(20);
+
+/// Messages that may wait for the scheduler from wakers; beyond that a wake is lost, and a poll finds the lanes.
+const WAKES_MAX: usize = 4096;
+
+/// Tells a deliverer in this process of lanes that became ready. Cheap to clone; never waits.
+#[derive(Clone)]
+pub struct Waker(mpsc::Sender<Vec<LaneId>>);
+
+impl Waker {
+    /// Announces lanes. A hint: when the deliverer is swamped, it is dropped.
+    pub fn wake(&self, lanes: Vec<LaneId>) {
+        // Full or closed: a poll finds the lanes, here or elsewhere.
+        let _ = self.0.try_send(lanes);
+    }
+}
+
+/// What the scheduler hears from its own tasks.
+enum Note {
+    /// A claim was answered (an empty list when it failed).
+    Claimed { reserved: Pool, wants: Vec<Want>, claims: Vec<Claim>, asked: Duration },
+    /// A worker left its lane.
+    Left { id: u64, left: Left },
+    /// A poll was answered.
+    Polled(Found),
+}
+
+/// A lane being worked on.
+struct Working {
+    slot: Arc<Slot>,
+    pool: Pool,
+    lane: LaneId,
+}
+
+/// The scheduler of a deliverer. See the module's doc.
+pub struct Scheduler {
+    shared: Arc<Shared>,
+    places: Places,
+    random: StdRng,
+    grace: Duration,
+    ready: [VecDeque<LaneId>; 2],
+    /// The lanes in `ready`.
+    known: BTreeSet<LaneId>,
+    /// The lanes with a worker here. Never claimed meanwhile: a lease may have ended while its commit cannot get in.
+    busy: BTreeSet<LaneId>,
+    retries: BinaryHeap<Reverse<(Instant, LaneId)>>,
+    deep: BTreeSet<(Partition, Pool)>,
+    /// Lanes that hold a place, by worker; those among the slow are in `slow`.
+    placed: BTreeMap<u64, Working>,
+    slow: BTreeMap<u64, Working>,
+    worker_last: u64,
+    polling: bool,
+    polls: u32,
+    claiming: usize,
+    tasks: TaskTracker,
+    wakes: mpsc::Receiver<Vec<LaneId>>,
+    /// Unbounded, but bounded by the places: one note per claim, worker or poll under way.
+    notes: (mpsc::UnboundedSender<Note>, mpsc::UnboundedReceiver<Note>),
+}
+
+impl Scheduler {
+    /// A scheduler and the waker that speaks to it.
+    pub fn new(options: &Options, tools: Tools, commits: Commits, targets: Targets) -> (Self, Waker) {
+        let (wake, wakes) = mpsc::channel(WAKES_MAX);
+        let shared = Shared {
+            tools,
+            policy: options.policy.clone(),
+            partitions: options.partitions,
+            commits,
+            targets,
+            wanted: [AtomicBool::new(false), AtomicBool::new(false)],
+            draining: AtomicBool::new(false),
+        };
+        let scheduler = Self {
+            shared: Arc::new(shared),
+            places: Places::new(options.inflight_max, options.slow_max),
+            random: StdRng::from_seed(options.seed),
+            grace: options.grace,
+            ready: [VecDeque::new(), VecDeque::new()],
+            known: BTreeSet::new(),
+            busy: BTreeSet::new(),
+            retries: BinaryHeap::new(),
+            deep: BTreeSet::new(),
+            placed: BTreeMap::new(),
+            slow: BTreeMap::new(),
+            worker_last: 0,
+            polling: false,
+            polls: 0,
+            claiming: 0,
+            tasks: TaskTracker::new(),
+            wakes,
+            notes: mpsc::unbounded_channel(),
+        };
+        (scheduler, Waker(wake))
+    }
+
+    /// Schedules until `stop`; then lets the attempts under way end, within the grace.
+    pub async fn run(mut self, members: Arc<Members>, stop: CancellationToken) {
+        let mut poll_at = Instant::now();
+        let mut slowness_at = Instant::now();
+        while !stop.is_cancelled() {
+            self.dispatch(&members);
+            let retry_at = self.retries.peek().map(|Reverse((at, _))| *at);
+            let tick = async {
+                match self.placed.is_empty() {
+                    true => std::future::pending().await,
+                    false => tokio::time::sleep_until(slowness_at).await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(note) = self.notes.1.recv() => self.hear_all(note),
+                Some(lanes) = self.wakes.recv() => self.learn_all(Pool::Healthy, lanes),
+                () = tokio::time::sleep_until(poll_at) => {
+                    self.poll(&members);
+                    poll_at = Instant::now() + POLL_EVERY;
+                }
+                () = sleep_until(retry_at) => self.retries_due(),
+                () = tick => {
+                    self.look_for_slowness();
+                    slowness_at = Instant::now() + SLOWNESS_EVERY;
+                }
+            }
+        }
+        self.drain().await;
+    }
+
+    /// Attempts under way end and are recorded; nothing new begins.
+    async fn drain(mut self) {
+        self.shared.draining.store(true, Ordering::Relaxed);
+        // Answers that come from now on find nobody, and their tasks give the leases back; those already here:
+        self.notes.1.close();
+        while let Ok(note) = self.notes.1.try_recv() {
+            if let Note::Claimed { claims, .. } = note {
+                let shared = self.shared.clone();
+                self.tasks.spawn(async move { claims::give_back_all(&shared, claims).await });
+            }
+        }
+        self.tasks.close();
+        let working = self.placed.len() + self.slow.len();
+        if tokio::time::timeout(self.grace, self.tasks.wait()).await.is_err() {
+            tracing::warn!(working, "the grace has ended before all attempts did; they may repeat");
+        }
+    }
+
+    fn hear_all(&mut self, first: Note) {
+        self.hear(first);
+        while let Ok(note) = self.notes.1.try_recv() {
+            self.hear(note);
+        }
+    }
+
+    fn hear(&mut self, note: Note) {
+        match note {
+            Note::Claimed { reserved, wants, claims, asked } => {
+                self.claiming -= 1;
+                if claims.is_empty() {
+                    self.deep.clear(); // The store has trouble: leave it to the next regular poll.
+                }
+                for (at, want) in wants.iter().enumerate() {
+                    match claims.get(at) {
+                        Some(Claim::Leased(lease)) => self.begin(reserved, lease.clone(), asked),
+                        _ => self.places.give(reserved, &want.lane.workspace),
+                    }
+                }
+            }
+            Note::Left { id, left } => {
+                let Working { pool, lane, .. } = self.leave(id);
+                match left {
+                    Left::Resting => {}
+                    Left::Ready => self.learn(pool, lane),
+                    Left::Waiting(pause) if self.retries.len() < RETRIES_MAX => {
+                        self.retries.push(Reverse((Instant::now() + pause, lane)));
+                    }
+                    Left::Waiting(_) => {} // Its time is in the store, and polls look there.
+                }
+            }
+            Note::Polled(found) => {
+                self.polling = false;
+                for (pool, lane) in found.lanes {
+                    self.learn(pool, lane);
+                }
+                self.deep.extend(found.deep);
+            }
+        }
+    }
+
+    fn learn_all(&mut self, pool: Pool, lanes: Vec<LaneId>) {
+        for lane in lanes {
+            self.learn(pool, lane);
+        }
+    }
+
+    /// Remembers that a lane is ready. The pool may be wrong; the claim will tell.
+    fn learn(&mut self, pool: Pool, lane: LaneId) {
+        let queue = &mut self.ready[index(pool)];
+        if queue.len() < READY_MAX && !self.busy.contains(&lane) && self.known.insert(lane.clone()) {
+            queue.push_back(lane);
+        }
+    }
+
+    fn retries_due(&mut self) {
+        let now = Instant::now();
+        while self.retries.peek().is_some_and(|Reverse((at, _))| *at <= now) {
+            if let Some(Reverse((_, lane))) = self.retries.pop() {
+                self.learn(Pool::Suspect, lane);
+            }
+        }
+    }
+
+    /// Claims ready lanes into the free places.
+    fn dispatch(&mut self, members: &Arc<Members>) {
+        for pool in [Pool::Healthy, Pool::Suspect] {
+            self.dispatch_pool(pool);
+            let waits = !self.ready[index(pool)].is_empty();
+            self.shared.wanted[index(pool)].store(waits, Ordering::Relaxed);
+        }
+        let hungry = |pool: &Pool| self.places.free(*pool) > 0 && self.ready[index(*pool)].is_empty();
+        let more = self.deep.iter().any(|(_, pool)| hungry(pool));
+        if more && self.claiming == 0 {
+            self.poll_deep(members);
+        }
+    }
+
+    fn dispatch_pool(&mut self, pool: Pool) {
+        let mut groups: BTreeMap<Partition, Vec<Want>> = BTreeMap::new();
+        let mut passed_over = VecDeque::new();
+        while self.places.free(pool) > 0 && passed_over.len() < PASSED_OVER_MAX {
+            let Some(lane) = self.ready[index(pool)].pop_front() else { break };
+            let over_share = pool == Pool::Suspect && self.places.over_suspect_share(&lane.workspace);
+            match over_share {
+                true => passed_over.push_back(lane),
+                false => self.want(pool, lane, &mut groups),
+            }
+        }
+        // Nobody else waits: who was passed over may have more than its share.
+        if self.ready[index(pool)].is_empty() {
+            while self.places.free(pool) > 0
+                && let Some(lane) = passed_over.pop_front()
+            {
+                self.want(pool, lane, &mut groups);
+            }
+        }
+        self.ready[index(pool)].extend(passed_over);
+        for (partition, wants) in groups {
+            for part in wants.chunks(CLAIMS_PER_CALL_MAX) {
+                self.claim(partition, pool, part.to_vec());
+            }
+        }
+    }
+
+    fn want(&mut self, pool: Pool, lane: LaneId, groups: &mut BTreeMap<Partition, Vec<Want>>) {
+        self.known.remove(&lane);
+        let partition = Partition::of(&lane.workspace, self.shared.partitions);
+        if self.busy.contains(&lane) || self.shared.commits.troubled(partition) {
+            return; // A poll finds it again.
+        }
+        let taken = self.places.take(pool, &lane.workspace);
+        debug_assert!(taken, "only asked while a place is free");
+        let config = self.shared.targets.config(&lane.endpoint);
+        groups.entry(partition).or_default().push(Want { lane, token: Token(self.random.next_u64()), config });
+    }
+
+    fn claim(&mut self, partition: Partition, reserved: Pool, wants: Vec<Want>) {
+        let (shared, notes) = (self.shared.clone(), self.notes.0.clone());
+        self.claiming += 1;
+        self.tasks.spawn(async move {
+            let asked = shared.tools.clock.boot();
+            let claims = claims::claim(&shared, partition, &wants, asked).await;
+            if let Err(unheard) = notes.send(Note::Claimed { reserved, wants, claims, asked })
+                && let Note::Claimed { claims, .. } = unheard.0
+            {
+                claims::give_back_all(&shared, claims).await;
+            }
+        });
+    }
+
+    /// Starts the worker of a lease. The place reserved may be of the wrong pool; then it is swapped, or the lane goes
+    /// back.
+    fn begin(&mut self, reserved: Pool, lease: Box<Lease>, asked: Duration) {
+        let (pool, workspace) = (lease.pool, lease.lane.workspace.clone());
+        if pool != reserved {
+            self.places.give(reserved, &workspace);
+            if !self.places.take(pool, &workspace) {
+                let shared = self.shared.clone();
+                self.tasks.spawn(async move { claims::give_back_all(&shared, vec![Claim::Leased(lease)]).await });
+                return;
+            }
+        }
+        self.worker_last += 1;
+        let (id, seed) = (self.worker_last, self.random.next_u64());
+        let slot = Arc::new(Slot::default());
+        self.busy.insert(lease.lane.clone());
+        self.placed.insert(id, Working { slot: slot.clone(), pool, lane: lease.lane.clone() });
+        let (shared, notes) = (self.shared.clone(), self.notes.0.clone());
+        self.tasks.spawn(async move {
+            let left = worker::work(&shared, &slot, lease, asked, seed).await;
+            // When draining nobody listens, and nobody needs to.
+            let _ = notes.send(Note::Left { id, left });
+        });
+    }
+
+    /// Takes a worker's place back.
+    fn leave(&mut self, id: u64) -> Working {
+        let working = if let Some(working) = self.placed.remove(&id) {
+            self.places.give(working.pool, &working.lane.workspace);
+            working
+        } else {
+            let working = self.slow.remove(&id).expect("a worker leaves once, from where it was put");
+            self.places.end_slow(&working.lane.workspace);
+            working
+        };
+        self.busy.remove(&working.lane);
+        working
+    }
+
+    /// Lets long attempts go on without a place: all past 500 ms; past 50 ms as many as lanes wait for, the oldest
+    /// first.
+    fn look_for_slowness(&mut self) {
+        let now = self.shared.tools.clock.boot();
+        let mut wanted = [Pool::Healthy, Pool::Suspect].map(|pool| {
+            let waiting = self.ready[index(pool)].len();
+            waiting.saturating_sub(self.places.free(pool))
+        });
+        let age = |working: &Working| working.slot.age(now).unwrap_or_default();
+        let mut long: Vec<(Duration, u64)> = self
+            .placed
+            .iter()
+            .map(|(id, working)| (age(working), *id))
+            .filter(|(age, _)| *age > SLOW_WHEN_WANTED)
+            .collect();
+        long.sort_by_key(|(age, id)| (Reverse(*age), *id));
+        for (age, id) in long {
+            let working = &self.placed[&id];
+            let pool = working.pool;
+            let give = age > SLOW_AFTER || wanted[index(pool)] > 0;
+            if give && self.places.become_slow(&working.slot, pool, &working.lane.workspace) {
+                wanted[index(pool)] = wanted[index(pool)].saturating_sub(1);
+                if let Some(working) = self.placed.remove(&id) {
+                    self.slow.insert(id, working);
+                }
+            }
+        }
+        self.show_places();
+    }
+
+    fn show_places(&self) {
+        for (pool, count) in [
+            ("healthy", self.places.taken(Pool::Healthy)),
+            ("suspect", self.places.taken(Pool::Suspect)),
+            ("slow", self.places.slow()),
+        ] {
+            self.shared.tools.signals.emit(&Signal::Inflight { pool, count });
+        }
+    }
+
+    fn poll(&mut self, members: &Arc<Members>) {
+        self.show_places();
+        self.polls = self.polls.wrapping_add(1);
+        let help = self.polls.is_multiple_of(HELP_EVERY);
+        let partitions = (0..self.shared.partitions).map(Partition);
+        let asks = partitions
+            .filter(|partition| help || members.is_mine(*partition))
+            .flat_map(|partition| [(partition, Pool::Healthy), (partition, Pool::Suspect)])
+            .collect();
+        self.ask(asks, members);
+    }
+
+    fn poll_deep(&mut self, members: &Arc<Members>) {
+        let asks = std::mem::take(&mut self.deep).into_iter().collect();
+        self.ask(asks, members);
+    }
+
+    fn ask(&mut self, asks: Vec<(Partition, Pool)>, members: &Arc<Members>) {
+        if std::mem::replace(&mut self.polling, true) {
+            return;
+        }
+        let asks = asks
+            .into_iter()
+            .filter(|(_, pool)| self.places.free(*pool) > 0)
+            .map(|(partition, pool)| {
+                Ask { partition, pool, limit: (self.places.free(pool) * 2).min(DUE_PER_POLL_MAX) }
+            })
+            .collect();
+        let (shared, notes, members) = (self.shared.clone(), self.notes.0.clone(), members.clone());
+        self.tasks.spawn(async move {
+            let found = claims::poll(&shared, asks, &members).await;
+            // When draining nobody listens, and nobody needs to.
+            let _ = notes.send(Note::Polled(found));
+        });
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn index(pool: Pool) -> usize {
+    match pool {
+        Pool::Healthy => 0,
+        Pool::Suspect => 1,
+    }
+}
