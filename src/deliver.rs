@@ -14,6 +14,7 @@
 //! Invariants: a claim is made only into a free place; an attempt begins only well inside its lease; the rules
 //! (what is delivered, what follows a failure) are `decide`'s, not this module's.
 
+pub mod announce;
 pub mod claims;
 pub mod commits;
 pub mod members;

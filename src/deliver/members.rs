@@ -3,7 +3,6 @@
 //! Rendezvous hashing: each partition belongs to the member that scores highest for it, so that one coming or going
 //! moves only its own share. This is advice for polls and wakes; leases alone decide who works on a lane.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::scheduler::Waker;
-use crate::decide::ids::{LaneId, Partition, fnv1a};
+use crate::decide::ids::{Partition, fnv1a};
 use crate::store::Store;
 
 /// How often a deliverer says that it is alive; the store counts it dead after three of these.
@@ -31,6 +30,11 @@ impl Members {
     pub fn new(me: Option<String>) -> Arc<Self> {
         let alive = watch::Sender::new(me.iter().cloned().collect());
         Arc::new(Self { me, alive })
+    }
+
+    /// This process's name among the deliverers, if it is one.
+    pub fn me(&self) -> Option<&str> {
+        self.me.as_deref()
     }
 
     /// Who looks after a partition; `None` when nobody is alive.
@@ -64,27 +68,6 @@ impl Members {
                 biased;
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(BEAT_EVERY) => {}
-            }
-        }
-    }
-
-    /// Announces lanes that became ready: here if this process looks after them, else to who does.
-    pub async fn wake(&self, lanes: Vec<LaneId>, partitions: u16, local: Option<&Waker>, store: &dyn Store) {
-        let mut mine = Vec::new();
-        let mut others: BTreeMap<String, Vec<LaneId>> = BTreeMap::new();
-        for lane in lanes {
-            match self.owner(Partition::of(&lane.workspace, partitions)) {
-                Some(owner) if self.me.as_ref() == Some(&owner) => mine.push(lane),
-                Some(owner) => others.entry(owner).or_default().push(lane),
-                None => {} // Nobody is there to be woken; who comes will poll.
-            }
-        }
-        if let (Some(local), false) = (local, mine.is_empty()) {
-            local.wake(mine);
-        }
-        for (member, lanes) in others {
-            if let Err(error) = store.wake(&member, &lanes).await {
-                tracing::debug!(%error, member, "a wake was lost; a poll will find the lanes");
             }
         }
     }
