@@ -1,0 +1,61 @@
+#!/bin/sh
+# Becomes a RabbitMQ node that lives in DIRECTORY and listens on 127.0.0.1:PORT, with nothing shared with any other:
+#
+#   rabbit.sh DIRECTORY PORT [LINE OF rabbitmq.conf...]
+#
+# It has the virtual hosts `/` and `t0` … `t99` (one for each test that shares the node: the names in them are fixed
+# by the contract), the user guest, and the consistent-hash exchange. It neither listens for other Erlang nodes nor
+# starts or asks epmd, a daemon that would outlive it; so rabbitmqctl cannot reach it: look at it by AMQP. Starting again
+# in the same DIRECTORY keeps the data. Ready when it has printed "Server startup complete".
+set -eu
+directory=$1
+port=$2
+shift 2
+
+# Debian's wrapper on the PATH insists on its own user and directories; what it calls does not.
+server=/usr/lib/rabbitmq/bin/rabbitmq-server
+[ -x "$server" ] || server=$(command -v rabbitmq-server)
+
+cd "$directory"
+cat >rabbitmq.conf <<END
+listeners.tcp.1 = 127.0.0.1:$port
+num_acceptors.tcp = 2
+vm_memory_high_watermark.absolute = 1GB
+disk_free_limit.absolute = 50MB
+log.console = true
+log.console.level = info
+log.file = false
+load_definitions = $directory/definitions.json
+END
+for line in "$@"; do echo "$line" >>rabbitmq.conf; done
+
+{
+    hosts='{"name":"/"}'
+    permissions='{"user":"guest","vhost":"/","configure":".*","write":".*","read":".*"}'
+    i=0
+    while [ "$i" -lt 100 ]; do
+        hosts="$hosts,{\"name\":\"t$i\"}"
+        permissions="$permissions,{\"user\":\"guest\",\"vhost\":\"t$i\",\"configure\":\".*\",\"write\":\".*\",\"read\":\".*\"}"
+        i=$((i + 1))
+    done
+    echo "{\"users\":[{\"name\":\"guest\",\"password\":\"guest\",\"tags\":\"administrator\"}],"
+    echo "\"vhosts\":[$hosts],\"permissions\":[$permissions]}"
+} >definitions.json
+echo '[rabbitmq_consistent_hash_exchange].' >plugins
+: >env.conf
+
+# -dist_listen and -start_epmd: no Erlang port and no daemon. -erl_epmd_port: the node asks for its own port once, at the
+# start; a fixed answer keeps it from looking for an epmd.
+exec env -i PATH="$PATH" HOME="$directory" LANG=C.UTF-8 \
+    RABBITMQ_NODENAME=rig@localhost \
+    RABBITMQ_CONF_ENV_FILE="$directory/env.conf" \
+    RABBITMQ_CONFIG_FILE="$directory/rabbitmq.conf" \
+    RABBITMQ_ADVANCED_CONFIG_FILE="$directory/advanced.config" \
+    RABBITMQ_GENERATED_CONFIG_DIR="$directory/generated" \
+    RABBITMQ_ENABLED_PLUGINS_FILE="$directory/plugins" \
+    RABBITMQ_MNESIA_BASE="$directory/data" \
+    RABBITMQ_LOG_BASE="$directory/logs" \
+    RABBITMQ_PID_FILE="$directory/pid" \
+    RABBITMQ_ALLOW_INPUT=1 \
+    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+S 1:1 -sname rig@localhost -dist_listen false -start_epmd false -erl_epmd_port 1" \
+    "$server" -noinput

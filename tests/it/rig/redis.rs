@@ -1,0 +1,153 @@
+//! A private Redis.
+
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use tempfile::TempDir;
+
+use super::PATIENCE;
+use super::guard::{self, Guarded};
+use super::ports::Port;
+
+/// What of a write is on disk when Redis answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Aof {
+    /// Nothing, ever: a restarted server is empty.
+    #[default]
+    None,
+    /// What is older than a second, when the machine dies; everything, when only the process does.
+    Everysec,
+    /// Everything.
+    Always,
+}
+
+/// How the server is set up. The policy is `noeviction` unless `extra` says otherwise.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Persistence.
+    pub aof: Aof,
+    /// Bytes it may hold; no limit without.
+    pub maxmemory: Option<u64>,
+    /// The port of the primary that it follows.
+    pub replica_of: Option<u16>,
+    /// More of redis-server's arguments, such as `--cluster-enabled`, `yes`.
+    pub extra: Vec<String>,
+}
+
+/// A private `redis-server` on 127.0.0.1; it ends with this value, or with the test process, whatever ends that.
+pub struct Redis {
+    server: Option<Guarded>,
+    options: Options,
+    port: Port,
+    directory: TempDir,
+}
+
+impl Redis {
+    /// Starts a server and waits until it answers.
+    pub async fn start(options: Options) -> Self {
+        let directory = tempfile::Builder::new().prefix("recadero-redis-").tempdir().unwrap();
+        let mut redis = Self { server: None, options, port: Port::take(), directory };
+        redis.launch().await;
+        redis
+    }
+
+    /// `redis://127.0.0.1:PORT`.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port())
+    }
+
+    /// The port, the same after a restart.
+    pub fn port(&self) -> u16 {
+        self.port.number()
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.server.as_ref().expect("a running Redis").pid()
+    }
+
+    /// SIGKILL; the files stay.
+    pub fn kill(&mut self) {
+        self.running().kill();
+        self.server = None;
+    }
+
+    /// SIGTERM, and waits for the end; the files stay.
+    pub async fn stop(&mut self) {
+        self.running().signal("TERM");
+        self.running().wait(PATIENCE).await;
+        self.server = None;
+    }
+
+    /// Starts again on the same port and files, after killing it where it still runs, and waits until it answers.
+    pub async fn restart(&mut self) {
+        if self.server.is_some() {
+            self.kill();
+        }
+        self.launch().await;
+    }
+
+    /// SIGSTOP: connections stay open, nothing is answered.
+    pub fn pause(&mut self) {
+        self.running().signal("STOP");
+    }
+
+    /// SIGCONT.
+    pub fn resume(&mut self) {
+        self.running().signal("CONT");
+    }
+
+    /// A connection of the caller's own.
+    pub async fn connection(&self) -> MultiplexedConnection {
+        connect(&self.url()).await.expect("a connection to the private Redis")
+    }
+
+    /// Sends one command, as one would with redis-cli.
+    pub async fn cli(&self, words: &[&str]) -> redis::Value {
+        let mut command = redis::Cmd::new();
+        for word in words {
+            command.arg(word);
+        }
+        command.query_async(&mut self.connection().await).await.unwrap_or_else(|e| panic!("{words:?}: {e}"))
+    }
+
+    fn running(&mut self) -> &mut Guarded {
+        self.server.as_mut().expect("a running Redis")
+    }
+
+    async fn launch(&mut self) {
+        let mut command = guard::command(self.directory.path(), "redis-server");
+        command.args(["--bind", "127.0.0.1", "--port"]).arg(self.port().to_string());
+        command.arg("--dir").arg(self.directory.path());
+        command.args(["--save", "", "--daemonize", "no", "--maxmemory-policy", "noeviction"]);
+        match self.options.aof {
+            Aof::None => command.args(["--appendonly", "no"]),
+            Aof::Everysec => command.args(["--appendonly", "yes", "--appendfsync", "everysec"]),
+            Aof::Always => command.args(["--appendonly", "yes", "--appendfsync", "always"]),
+        };
+        if let Some(bytes) = self.options.maxmemory {
+            command.arg("--maxmemory").arg(bytes.to_string());
+        }
+        if let Some(primary) = self.options.replica_of {
+            // Without the delay a primary waits five seconds before it feeds a new replica.
+            command.args(["--repl-diskless-sync-delay", "0", "--replicaof", "127.0.0.1"]).arg(primary.to_string());
+        }
+        command.args(&self.options.extra);
+        let url = self.url();
+        let mut server = Guarded::start("redis-server", command, &self.directory.path().join("log"));
+        // PING is refused while the files are loaded.
+        server.ready(PATIENCE, async |_| ping(&url).await.is_ok()).await;
+        self.server = Some(server);
+    }
+}
+
+async fn connect(url: &str) -> redis::RedisResult<MultiplexedConnection> {
+    let config = redis::AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(Duration::from_secs(5)))
+        .set_response_timeout(Some(Duration::from_secs(30)));
+    redis::Client::open(url)?.get_multiplexed_async_connection_with_config(&config).await
+}
+
+async fn ping(url: &str) -> redis::RedisResult<()> {
+    redis::cmd("PING").query_async(&mut connect(url).await?).await
+}
