@@ -1,6 +1,8 @@
 //! Recadero: events from RabbitMQ, in order, to webhooks.
 
 pub mod clock;
+pub mod command;
+pub mod consume;
 pub mod decide;
 pub mod observe;
 pub mod store;

@@ -1,0 +1,230 @@
+//! Events in: from RabbitMQ's ordered queues into the store's lanes (contract, section 2).
+//!
+//! One [`router::Router`] per queue takes what is there, in order, appends it, waits for durability, and acknowledges
+//! the whole batch at once. It knows RabbitMQ only through the three traits below, so that the same router runs on
+//! [`amqp`] (lapin), on [`local`] (dev mode, in this process) and on a simulated broker. [`topology`] is what has to
+//! exist on the RabbitMQ side.
+//!
+//! Messages carry lapin's own property type: a rejected message must keep *all* of its properties, and a copy of
+//! AMQP's types in types of our own would be a second place to forget one.
+//!
+//! Rejected: several consumers on one queue, or one task per event. Both are faster to write and lose the order.
+
+pub mod amqp;
+mod batch;
+pub mod local;
+mod pauses;
+pub mod router;
+mod routings;
+pub mod topology;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, ShortString};
+
+use crate::decide::event::{Header, Published, Rejection};
+use crate::decide::ids::{EventId, EventType, LaneId, WorkspaceId};
+
+/// The header that names the workspace (contract, section 2).
+pub const WORKSPACE_HEADER: &str = "workspace_id";
+/// The header that names the contact (contract, section 2).
+pub const CONTACT_HEADER: &str = "contact_id";
+/// The header of W3C trace context (contract, section 2).
+pub const TRACEPARENT_HEADER: &str = "traceparent";
+/// The exchange and queue of what can never be delivered (contract, section 2).
+pub const REJECTED: &str = "recadero.rejected";
+/// The header with the contract's word for why.
+pub const REASON_HEADER: &str = "recadero-reason";
+/// The header with one line for a person.
+pub const DETAIL_HEADER: &str = "recadero-detail";
+/// The topic exchange of what happened (contract, section 2).
+pub const OUTCOMES: &str = "recadero.outcomes";
+/// The most bytes of a routing key, of AMQP 0-9-1's short strings.
+pub const ROUTING_KEY_BYTES_MAX: usize = 255;
+/// AMQP's delivery mode that outlives a restart of the broker.
+const PERSISTENT: u8 = 2;
+
+/// Where events come from.
+#[async_trait]
+pub trait Broker: Send + Sync {
+    /// How many ordered queues there are.
+    fn queues(&self) -> usize;
+
+    /// Subscribes to a queue, holding at most `prefetch` messages that are not acknowledged.
+    async fn subscribe(&self, queue: usize, prefetch: u16) -> Result<Box<dyn Subscription>, BrokerError>;
+}
+
+/// One unbroken subscription to one queue. After an error, or when it is dropped, what was not acknowledged goes back
+/// to its place in the queue before anybody else is given a message of it.
+#[async_trait]
+pub trait Subscription: Send {
+    /// Waits for at least one message, then takes what is there, at most `limit`. Cancelling it loses nothing.
+    async fn next(&mut self, limit: usize) -> Result<Vec<Message>, BrokerError>;
+
+    /// Waits until the subscription has ended. Cancelling it loses nothing.
+    async fn closed(&mut self) -> BrokerError;
+
+    /// Acknowledges every message up to and including this one.
+    async fn ack(&mut self, up_to: Tag) -> Result<(), BrokerError>;
+
+    /// Publishes messages to [`REJECTED`], with properties and body unchanged and the two headers, and waits until all
+    /// are confirmed. It does not acknowledge them.
+    async fn reject(&mut self, rejected: Vec<Outgoing>) -> Result<(), BrokerError>;
+
+    /// Ends the subscription and waits until it has ended.
+    async fn close(self: Box<Self>);
+}
+
+/// Where messages are published: events by the API, outcomes by the notifier.
+#[async_trait]
+pub trait Publisher: Send + Sync {
+    /// Publishes messages in their order, and waits until the broker has confirmed all of them. After an error any of
+    /// them may have been published or not.
+    async fn publish(&self, messages: Vec<Outgoing>) -> Result<(), BrokerError>;
+}
+
+/// Who is told of lanes that became ready. A hint: a poll finds lanes whose wake was lost.
+pub trait Wake: Send + Sync {
+    /// Hands the lanes over; must not wait.
+    fn wake(&self, lanes: Vec<LaneId>);
+}
+
+/// The place of a message in its subscription, rising.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Tag(pub u64);
+
+/// A message from a queue.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Message {
+    /// Its place.
+    pub tag: Tag,
+    /// The event type, by the contract.
+    pub routing_key: String,
+    /// All of its properties, headers included.
+    pub properties: BasicProperties,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Message {
+    /// What [`decide::event`](crate::decide::event) checks.
+    pub fn published(&self) -> Published<'_> {
+        Published {
+            routing_key: &self.routing_key,
+            body: &self.body,
+            message_id: self.properties.message_id().as_ref().map(ShortString::as_str),
+            workspace_id: self.header(WORKSPACE_HEADER),
+            contact_id: self.header(CONTACT_HEADER),
+            traceparent: match self.header(TRACEPARENT_HEADER) {
+                Header::Text(text) => Some(text),
+                Header::Absent | Header::Integer(_) | Header::Other => None,
+            },
+        }
+    }
+
+    /// The same message on its way to [`REJECTED`].
+    pub fn rejected(&self, rejection: &Rejection) -> Outgoing {
+        let mut headers = self.properties.headers().clone().unwrap_or_default();
+        headers.insert(REASON_HEADER.into(), AMQPValue::LongString(rejection.reason.as_str().into()));
+        headers.insert(DETAIL_HEADER.into(), AMQPValue::LongString(rejection.detail.as_str().into()));
+        Outgoing {
+            exchange: REJECTED.to_owned(),
+            routing_key: self.routing_key.clone(),
+            properties: self.properties.clone().with_headers(headers),
+            body: self.body.clone(),
+            mandatory: true,
+        }
+    }
+
+    fn header(&self, name: &str) -> Header<'_> {
+        let Some(value) = self.properties.headers().as_ref().and_then(|headers| headers.inner().get(name)) else {
+            return Header::Absent;
+        };
+        match value {
+            AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).map_or(Header::Other, Header::Text),
+            AMQPValue::ShortString(text) => Header::Text(text.as_str()),
+            AMQPValue::ShortShortInt(n) => Header::Integer(i64::from(*n)),
+            AMQPValue::ShortShortUInt(n) => Header::Integer(i64::from(*n)),
+            AMQPValue::ShortInt(n) => Header::Integer(i64::from(*n)),
+            AMQPValue::ShortUInt(n) => Header::Integer(i64::from(*n)),
+            AMQPValue::LongInt(n) => Header::Integer(i64::from(*n)),
+            AMQPValue::LongUInt(n) => Header::Integer(i64::from(*n)),
+            AMQPValue::LongLongInt(n) => Header::Integer(*n),
+            _ => Header::Other,
+        }
+    }
+}
+
+/// A message to be published.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Outgoing {
+    /// To which exchange.
+    pub exchange: String,
+    /// Under which routing key, at most [`ROUTING_KEY_BYTES_MAX`] bytes.
+    pub routing_key: String,
+    /// With which properties.
+    pub properties: BasicProperties,
+    /// The body.
+    pub body: Bytes,
+    /// Whether it is a failure when no queue takes it.
+    pub mandatory: bool,
+}
+
+impl Outgoing {
+    /// An event of a workspace, as the contract's section 2 has it. `id` may be left to the body's `event_id`.
+    pub fn event(
+        exchange: &str,
+        workspace: &WorkspaceId,
+        event_type: &EventType,
+        id: Option<&EventId>,
+        body: Bytes,
+    ) -> Self {
+        let mut message = Self::json(exchange, event_type.as_str(), body);
+        message.mandatory = true;
+        if let Some(id) = id {
+            message = message.with_message_id(id.as_str());
+        }
+        message.with_header(WORKSPACE_HEADER, workspace.as_str())
+    }
+
+    /// Something that happened, for [`OUTCOMES`]: nobody has to listen.
+    pub fn outcome(kind: &str, message_id: &str, body: Bytes) -> Self {
+        Self::json(OUTCOMES, kind, body).with_message_id(message_id)
+    }
+
+    /// The same with one more header.
+    #[must_use]
+    pub fn with_header(mut self, name: &str, value: &str) -> Self {
+        let mut headers = self.properties.headers().clone().unwrap_or_default();
+        headers.insert(name.into(), AMQPValue::LongString(value.into()));
+        self.properties = self.properties.with_headers(headers);
+        self
+    }
+
+    fn with_message_id(mut self, id: &str) -> Self {
+        self.properties = self.properties.with_message_id(id.into());
+        self
+    }
+
+    fn json(exchange: &str, routing_key: &str, body: Bytes) -> Self {
+        let properties =
+            BasicProperties::default().with_delivery_mode(PERSISTENT).with_content_type("application/json".into());
+        let (exchange, routing_key) = (exchange.to_owned(), routing_key.to_owned());
+        Self { exchange, routing_key, properties, body, mandatory: false }
+    }
+}
+
+/// Why the broker did not do something, or may not have.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// The connection or the channel is gone, or the server ended the subscription.
+    #[error("RabbitMQ cannot be reached: {0}")]
+    Unavailable(String),
+    /// RabbitMQ refuses, and will until somebody changes something there.
+    #[error("RabbitMQ refuses: {0}")]
+    Refused(String),
+    /// A mandatory message that no queue takes.
+    #[error("no queue takes what is published to the exchange {0}; `recadero topology` declares what is missing")]
+    Unroutable(String),
+}

@@ -1,0 +1,87 @@
+//! One connection to RabbitMQ: made when it is first needed, and again when it was lost.
+
+use std::time::Duration;
+
+use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
+use lapin::uri::AMQPUri;
+use lapin::{Channel, Connection, ConnectionProperties, ErrorKind};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use super::AmqpUrl;
+use crate::consume::BrokerError;
+use crate::consume::topology::Topology;
+
+/// Unless the URL says otherwise; a peer that is silent for twice as long is gone.
+const HEARTBEAT_SECONDS: u16 = 10;
+/// How long a connection, a channel or a declaration may take.
+pub(super) const SETUP_WAIT_MAX: Duration = Duration::from_secs(10);
+
+pub(super) struct Link {
+    uri: AMQPUri,
+    name: &'static str,
+    prepared: Option<(Topology, bool)>,
+    connection: Mutex<Option<Connection>>,
+}
+
+impl Link {
+    pub(super) fn new(url: &AmqpUrl, name: &'static str) -> Self {
+        let mut uri = url.0.clone();
+        uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
+        Self { uri, name, prepared: None, connection: Mutex::default() }
+    }
+
+    /// Declares or checks a topology on every new connection, before anything else is done on it.
+    pub(super) fn preparing(mut self, topology: Topology, declare: bool) -> Self {
+        self.prepared = Some((topology, declare));
+        self
+    }
+
+    pub(super) async fn connect(&self) -> Result<Connection, BrokerError> {
+        let properties = ConnectionProperties::default().with_connection_name(self.name.into());
+        within(async { Ok(Connection::connect_uri(self.uri.clone(), properties).await?) }).await
+    }
+
+    /// A new channel on the present connection, or on a new one.
+    pub(super) async fn channel(&self) -> Result<Channel, BrokerError> {
+        let mut present = self.connection.lock().await;
+        if let Some(connection) = present.as_ref().filter(|connection| connection.status().connected()) {
+            return within(async { Ok(connection.create_channel().await?) }).await;
+        }
+        *present = None;
+        let connection = self.connect().await?;
+        if let Some((topology, declare)) = &self.prepared {
+            topology.prepare(&connection, *declare).await?;
+        }
+        let channel = within(async { Ok(connection.create_channel().await?) }).await;
+        *present = Some(connection);
+        channel
+    }
+}
+
+/// Bounds what RabbitMQ has to answer soon.
+pub(crate) async fn within<T>(answer: impl Future<Output = Result<T, BrokerError>>) -> Result<T, BrokerError> {
+    timeout(SETUP_WAIT_MAX, answer).await.unwrap_or_else(|_| Err(silent(SETUP_WAIT_MAX)))
+}
+
+pub(super) fn silent(waited: Duration) -> BrokerError {
+    BrokerError::Unavailable(format!("no answer within {} s", waited.as_secs()))
+}
+
+impl From<lapin::Error> for BrokerError {
+    fn from(error: lapin::Error) -> Self {
+        let ErrorKind::ProtocolError(said) = error.kind() else { return Self::Unavailable(error.to_string()) };
+        match said.kind() {
+            AMQPErrorKind::Soft(
+                AMQPSoftError::NOTFOUND
+                | AMQPSoftError::ACCESSREFUSED
+                | AMQPSoftError::PRECONDITIONFAILED
+                | AMQPSoftError::RESOURCELOCKED,
+            )
+            | AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED | AMQPHardError::COMMANDINVALID) => {
+                Self::Refused(said.get_message().to_string())
+            }
+            _ => Self::Unavailable(error.to_string()),
+        }
+    }
+}

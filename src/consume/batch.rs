@@ -1,0 +1,281 @@
+//! A batch: the messages that one acknowledgement will cover, and what has become of each.
+//!
+//! A batch goes into the store as a whole, over one intake, or is begun again at its first event: ids already seen
+//! make that safe, and since every call carries on where the last one was answered, no event is ever appended before
+//! an earlier one of its workspace. That also holds for a call whose reply was lost and which the store carries out
+//! late: what it holds are the very next events, or ones that are in already.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use futures_util::future::join_all;
+
+use super::routings::Routings;
+use super::{Message, Outgoing, Tag, Wake};
+use crate::decide::event::{self, Event, RejectReason, Rejection};
+use crate::decide::event_types::EventTypes;
+use crate::decide::ids::Partition;
+use crate::decide::policy::Plans;
+use crate::decide::route;
+use crate::observe::signal::{Signal, Signals};
+use crate::store::lanes::{Append, Intake, Lanes, Taken};
+use crate::store::{Result, StoreError};
+
+/// The most bytes of body in one call to the store; a single larger event goes alone.
+const APPEND_BYTES_MAX: usize = 1 << 20;
+/// How many times in a row the store may name a new routing without taking anything.
+const STALE_MAX: usize = 8;
+/// How many times an event alone is refused before it is the event's fault (contract, section 2, `store_error`).
+const REFUSALS_MAX: usize = 3;
+
+/// What appending needs besides an intake.
+pub(super) struct Routes<'a> {
+    pub(super) routings: &'a Routings,
+    pub(super) plans: &'a Plans,
+    pub(super) wake: &'a dyn Wake,
+    pub(super) signals: &'a Signals,
+}
+
+/// What makes an event of a message.
+pub(super) struct Decoder<'a> {
+    pub(super) types: &'a EventTypes,
+    pub(super) max_event_bytes: usize,
+    pub(super) partitions: u16,
+    pub(super) signals: &'a Signals,
+}
+
+/// Messages in the order of their queue.
+#[derive(Default)]
+pub(super) struct Batch {
+    items: Vec<Item>,
+    /// Set once the store has refused a call: from then on every call carries one event.
+    singly: bool,
+}
+
+struct Item {
+    message: Message,
+    content: Content,
+}
+
+enum Content {
+    Event(Box<Routable>),
+    Poison(Rejection),
+}
+
+struct Routable {
+    event: Event,
+    partition: Partition,
+    /// The store's first answer. A later one, when the batch had to begin again, says no more than `Duplicate`.
+    done: OnceLock<Done>,
+}
+
+struct Done {
+    taken: Taken,
+    lanes: usize,
+}
+
+impl Batch {
+    pub(super) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// The place up to which it can be acknowledged.
+    pub(super) fn last(&self) -> Option<Tag> {
+        self.items.last().map(|item| item.message.tag)
+    }
+
+    /// Takes more messages in.
+    pub(super) fn extend(&mut self, messages: Vec<Message>, decoder: &Decoder<'_>) {
+        self.items.extend(messages.into_iter().map(|message| {
+            let content = match event::decode(&message.published(), decoder.types, decoder.max_event_bytes) {
+                Ok(event) => {
+                    decoder.signals.emit(&Signal::Received { event_type: &event.event_type });
+                    let partition = Partition::of(&event.workspace, decoder.partitions);
+                    Content::Event(Box::new(Routable { event, partition, done: OnceLock::new() }))
+                }
+                Err(rejection) => Content::Poison(rejection),
+            };
+            Item { message, content }
+        }));
+    }
+
+    /// Appends every event, partitions side by side and each partition's events in order, one call in flight for each.
+    pub(super) async fn append(&self, intake: &dyn Intake, routes: &Routes<'_>) -> Result<()> {
+        let mut groups: BTreeMap<Partition, Vec<&Routable>> = BTreeMap::new();
+        for routable in self.items.iter().filter_map(Item::routable) {
+            groups.entry(routable.partition).or_default().push(routable);
+        }
+        // All of them are waited for, also when one has failed: their answers are worth having, and the failure of one
+        // node must not leave calls to the others running beside the next try.
+        let answers = join_all(groups.values().map(|group| routes.append(intake, group, self.singly))).await;
+        answers.into_iter().collect()
+    }
+
+    /// After a refusal: finds out by single calls which events are to blame, and makes poison of them. Answers how many.
+    ///
+    /// An event is to blame when it alone is refused [`REFUSALS_MAX`] times and a *witness*, another event of the batch,
+    /// goes in right after. Without a witness it may be the store that refuses everything, and blame would empty the
+    /// whole queue into `recadero.rejected`. A later event of the same workspace can be the witness; once it is tried,
+    /// the earlier one must never go in.
+    pub(super) async fn narrow(&mut self, lanes: &dyn Lanes, routes: &Routes<'_>) -> Result<usize> {
+        self.singly = true;
+        let mut intake = lanes.intake().await?;
+        let mut witness: Option<usize> = None;
+        let mut suspects: Vec<(usize, String)> = Vec::new();
+        let mut blamed = 0;
+        for index in 0..self.items.len() {
+            let Some(routable) = self.items[index].routable() else { continue };
+            let mut refused = None;
+            for _ in 0..REFUSALS_MAX {
+                match routes.append(&*intake, &[routable], true).await {
+                    Ok(()) => {
+                        refused = None;
+                        break;
+                    }
+                    Err(StoreError::Refused(detail)) => {
+                        refused = Some(detail);
+                        intake = lanes.intake().await?;
+                    }
+                    Err(error) => {
+                        // It may be in. What was refused before it in its workspace could only overtake it backwards.
+                        let workspace = routable.event.workspace.clone();
+                        suspects.retain(|(suspect, _)| self.items[*suspect].is_of(&workspace));
+                        self.blame(&mut suspects);
+                        return Err(error);
+                    }
+                }
+            }
+            let Some(detail) = refused else {
+                witness = Some(index);
+                blamed += self.blame(&mut suspects);
+                continue;
+            };
+            suspects.push((index, detail));
+            if let Some(routable) = witness.and_then(|witness| self.items[witness].routable()) {
+                match routes.append(&*intake, &[routable], true).await {
+                    Ok(()) => blamed += self.blame(&mut suspects),
+                    Err(StoreError::Refused(_)) => {
+                        witness = None;
+                        intake = lanes.intake().await?;
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(blamed)
+    }
+
+    /// The messages that can never be delivered, on their way out.
+    pub(super) fn rejected(&self) -> Vec<Outgoing> {
+        self.poison().map(|(message, rejection)| message.rejected(rejection)).collect()
+    }
+
+    /// Says what became of the events.
+    pub(super) fn tell_events(&self, signals: &Signals) {
+        for Routable { event, done, .. } in self.items.iter().filter_map(Item::routable) {
+            let Some(done) = done.get() else { continue };
+            let (workspace, id) = (&event.workspace, &event.id);
+            match done.taken {
+                Taken::Stored => {
+                    let (event_type, lanes) = (&event.event_type, done.lanes);
+                    signals.emit(&Signal::Routed { event_type, workspace, event: id, lanes });
+                }
+                Taken::Duplicate => signals.emit(&Signal::Duplicate { workspace, event: id }),
+                Taken::Unmatched => signals.emit(&Signal::Unmatched),
+            }
+        }
+    }
+
+    /// Says what was rejected.
+    pub(super) fn tell_rejected(&self, signals: &Signals) {
+        for (_, rejection) in self.poison() {
+            signals.emit(&Signal::Rejected { reason: rejection.reason.as_str(), detail: &rejection.detail });
+        }
+    }
+
+    fn poison(&self) -> impl Iterator<Item = (&Message, &Rejection)> {
+        self.items.iter().filter_map(|item| match &item.content {
+            Content::Poison(rejection) => Some((&item.message, rejection)),
+            Content::Event(_) => None,
+        })
+    }
+
+    fn blame(&mut self, suspects: &mut Vec<(usize, String)>) -> usize {
+        let blamed = suspects.len();
+        for (index, detail) in suspects.drain(..) {
+            self.items[index].content = Content::Poison(RejectReason::StoreError.because(detail));
+        }
+        blamed
+    }
+}
+
+impl Item {
+    fn routable(&self) -> Option<&Routable> {
+        match &self.content {
+            Content::Event(routable) => Some(routable),
+            Content::Poison(_) => None,
+        }
+    }
+
+    fn is_of(&self, workspace: &crate::decide::ids::WorkspaceId) -> bool {
+        self.routable().is_some_and(|routable| routable.event.workspace == *workspace)
+    }
+}
+
+impl Routes<'_> {
+    /// Appends events of one partition, in order. Where the routing is another by now, it goes on from there.
+    async fn append(&self, intake: &dyn Intake, group: &[&Routable], singly: bool) -> Result<()> {
+        let mut rest = group;
+        let mut stale = 0;
+        while let Some(first) = rest.first() {
+            let call = &rest[..if singly { 1 } else { fitting(rest) }];
+            let appends: Vec<Append> = call.iter().map(|routable| self.route(&routable.event)).collect();
+            let answer = intake.append(first.partition, &appends).await?;
+            let taken = answer.taken.len();
+            for ((routable, append), taken) in call.iter().zip(&appends).zip(answer.taken) {
+                let _ = routable.done.set(Done { taken, lanes: append.lanes.len() });
+            }
+            if !answer.ready.is_empty() {
+                self.wake.wake(answer.ready);
+            }
+            for (reason, count) in answer.dropped {
+                self.signals.emit(&Signal::Dropped { reason, count, endpoint: None });
+            }
+            stale = if taken == 0 { stale + 1 } else { 0 };
+            match answer.stale {
+                Some(_) if stale > STALE_MAX => {
+                    return Err(StoreError::Unavailable("the routing changes faster than it can be followed".into()));
+                }
+                Some((workspace, routing)) if taken < call.len() => self.routings.put(workspace, routing),
+                None if taken == call.len() => {}
+                _ => return Err(StoreError::Unavailable(format!("{taken} answers to {} events", call.len()))),
+            }
+            rest = &rest[taken..];
+        }
+        Ok(())
+    }
+
+    fn route(&self, event: &Event) -> Append {
+        let routing = self.routings.get(&event.workspace);
+        Append {
+            workspace: event.workspace.clone(),
+            id: event.id.clone(),
+            event_type: event.event_type.clone(),
+            contact: event.contact,
+            traceparent: event.traceparent.clone(),
+            body: event.body.clone(),
+            routing_version: routing.version,
+            lanes: route::lanes(&event.workspace, &event.event_type, event.contact, &routing, self.plans),
+        }
+    }
+}
+
+/// How many of the first events one call takes: at least one.
+fn fitting(group: &[&Routable]) -> usize {
+    let mut bytes = 0;
+    let more = group.iter().skip(1).take_while(|routable| {
+        bytes += routable.event.body.len();
+        bytes <= APPEND_BYTES_MAX
+    });
+    1 + more.count()
+}
