@@ -20,6 +20,7 @@ pub mod commits;
 pub mod members;
 pub mod places;
 pub mod scheduler;
+pub mod send;
 pub mod sweeper;
 pub mod target;
 pub mod worker;
@@ -38,7 +39,8 @@ use commits::Commits;
 use members::Members;
 use scheduler::Scheduler;
 pub use scheduler::Waker;
-use target::{Sender, Targets};
+use send::Sender;
+use target::Targets;
 
 /// What a deliverer needs to know.
 #[derive(Clone, Debug)]

@@ -4,5 +4,7 @@ pub mod clock;
 pub mod command;
 pub mod consume;
 pub mod decide;
+pub mod deliver;
+pub mod notify;
 pub mod observe;
 pub mod store;

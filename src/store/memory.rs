@@ -102,7 +102,7 @@ impl Lanes for Memory {
         Ok(state.sweep(partition, now_ms))
     }
 
-    async fn beat(&self, member: &str) -> Result<Vec<String>> {
+    async fn beat(&self, member: Option<&str>) -> Result<Vec<String>> {
         let (mut state, now_ms) = self.step();
         Ok(state.members.beat(member, now_ms))
     }

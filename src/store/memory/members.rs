@@ -19,8 +19,10 @@ pub(super) struct Members {
 }
 
 impl Members {
-    pub fn beat(&mut self, member: &str, now_ms: u64) -> Vec<String> {
-        self.beats_ms.insert(member.to_owned(), now_ms);
+    pub fn beat(&mut self, member: Option<&str>, now_ms: u64) -> Vec<String> {
+        if let Some(member) = member {
+            self.beats_ms.insert(member.to_owned(), now_ms);
+        }
         self.beats_ms.retain(|_, beat_ms| *beat_ms + DEAD_AFTER_MS > now_ms);
         self.beats_ms.keys().cloned().collect()
     }
