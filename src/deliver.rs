@@ -96,7 +96,7 @@ impl Deliverer {
         self.waker.clone()
     }
 
-    /// Works until `stop`, then finishes the attempts under way within the grace, and leaves.
+    /// Works until `stop`, then finishes the attempts under way within the grace.
     pub async fn run(self, members: Arc<Members>, stop: CancellationToken) {
         let ended = CancellationToken::new();
         let upkeep = tokio::spawn(sweeper::run(
@@ -116,8 +116,5 @@ impl Deliverer {
         ended.cancel();
         // Both end at their next await; a panic in one has been printed, and the process is ending anyway.
         let _ = tokio::join!(upkeep, listening);
-        if let Err(error) = self.tools.store.leave(&self.options.member).await {
-            tracing::debug!(%error, "could not say goodbye; the others will notice within three seconds");
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! Recadero: events from RabbitMQ, in order, to webhooks.
 
+pub mod app;
 pub mod clock;
 pub mod command;
 pub mod consume;

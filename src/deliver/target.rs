@@ -50,9 +50,12 @@ impl Targets {
     pub async fn send(&self, lease: &Lease, signed_at: Duration, trace: Trace) -> Attempted {
         let target = self.target(lease);
         let _ = (signed_at, trace);
+        let mut headers = http::HeaderMap::new();
+        headers.insert("webhook-id", lease.event.id.as_str().parse().unwrap());
+        headers.insert("x-webhook-attempt", lease.attempt.into());
         match &target.url {
             Ok(url) => {
-                let request = Request { url: url.clone(), body: lease.event.body.clone(), headers: http::HeaderMap::new() };
+                let request = Request { url: url.clone(), body: lease.event.body.clone(), headers };
                 self.sender.send(request).await
             }
             Err(detail) => Attempted {

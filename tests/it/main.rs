@@ -5,3 +5,5 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, dead_code)]
 
 mod rig;
+mod rules;
+mod world;

@@ -1,0 +1,160 @@
+//! The one place that builds the parts and wires them. `serve`, `dev` and the simulation are wirings of the same parts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::consume::router::{self, Router};
+use crate::consume::{Broker, Publisher, Wake};
+use crate::decide::event_types::EventTypes;
+use crate::decide::ids::LaneId;
+use crate::decide::policy::Policy;
+use crate::deliver::announce::Announcer;
+use crate::deliver::members::Members;
+use crate::deliver::send::Sender;
+use crate::deliver::{self, Deliverer};
+use crate::notify::outcome::Outcomes;
+use crate::notify::{self, Couriers};
+use crate::observe::signal::Signals;
+use crate::store::Store;
+
+/// What the service is made of; each wiring brings its own.
+#[derive(Clone)]
+pub struct Parts {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Where events come from.
+    pub broker: Arc<dyn Broker>,
+    /// Where outcomes are published.
+    pub publisher: Arc<dyn Publisher>,
+    /// The way to the endpoints.
+    pub sender: Arc<dyn Sender>,
+    /// The time.
+    pub clock: Clock,
+    /// Where happenings are shown.
+    pub signals: Signals,
+}
+
+/// Which parts run here, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Takes events from the queues.
+    pub router: bool,
+    /// Delivers.
+    pub deliverer: bool,
+    /// Drains the outbox.
+    pub notifier: bool,
+    /// This process's name: unique among all.
+    pub name: String,
+    /// How many partitions the store has.
+    pub partitions: u16,
+    /// The rules.
+    pub policy: Arc<Policy>,
+    /// Accepted event types.
+    pub event_types: Arc<EventTypes>,
+    /// Un-acknowledged events per queue.
+    pub prefetch: u16,
+    /// The largest event.
+    pub event_bytes_max: usize,
+    /// Working places.
+    pub inflight_max: usize,
+    /// Attempts without a place.
+    pub slow_max: usize,
+    /// Time to finish attempts when asked to stop.
+    pub grace: Duration,
+    /// Where randomness comes from; a simulation gives its own.
+    pub seed: [u8; 32],
+}
+
+/// The ready lanes of events that this process stored, and of what people change here.
+struct Announced(Announcer);
+
+impl Wake for Announced {
+    fn wake(&self, lanes: Vec<LaneId>) {
+        self.0.announce(lanes);
+    }
+}
+
+/// Runs the parts until `stop`; then lets each finish what it has begun: intake first, so that nothing new comes.
+pub async fn run(options: Options, parts: Parts, stop: CancellationToken) {
+    let me = options.deliverer.then(|| options.name.clone());
+    let members = Members::new(me);
+    let last = CancellationToken::new();
+    let (tasks, background) = (TaskTracker::new(), TaskTracker::new());
+
+    let deliverer = options.deliverer.then(|| deliverer(&options, &parts));
+    let waker = deliverer.as_ref().map(Deliverer::waker);
+    let announcer =
+        Announcer::start(members.clone(), waker, options.partitions, parts.store.clone(), last.clone());
+
+    if options.router {
+        for queue in 0..parts.broker.queues() {
+            tasks.spawn(router(queue, &options, &parts, announcer.clone()).run(stop.clone()));
+        }
+    }
+    if options.router || options.deliverer {
+        background.spawn(members.clone().beat(parts.store.clone(), last.clone()));
+    }
+    if options.notifier {
+        let couriers = Couriers { amqp: Some(Arc::new(Outcomes(parts.publisher.clone()))), mail: None };
+        let (store, signals) = (parts.store.clone(), parts.signals.clone());
+        background.spawn(notify::run(options.partitions, store, couriers, signals, last.clone()));
+    }
+    if let Some(deliverer) = deliverer {
+        tasks.spawn(deliverer.run(members, stop.clone()));
+    }
+
+    stop.cancelled().await;
+    tasks.close();
+    // A router that waits for a store that is away must not hold the process: the queue keeps its events.
+    if tokio::time::timeout(options.grace + Duration::from_secs(1), tasks.wait()).await.is_err() {
+        tracing::warn!("the grace has ended before everything did");
+    }
+    last.cancel();
+    background.close();
+    background.wait().await;
+    // After the last heartbeat, or it would be taken back.
+    if options.deliverer
+        && let Err(error) = parts.store.leave(&options.name).await
+    {
+        tracing::debug!(%error, "could not say goodbye; the others will notice within three seconds");
+    }
+}
+
+fn deliverer(options: &Options, parts: &Parts) -> Deliverer {
+    let tools = deliver::Tools {
+        store: parts.store.clone(),
+        sender: parts.sender.clone(),
+        clock: parts.clock.clone(),
+        signals: parts.signals.clone(),
+    };
+    let options = deliver::Options {
+        member: options.name.clone(),
+        partitions: options.partitions,
+        policy: options.policy.clone(),
+        inflight_max: options.inflight_max,
+        slow_max: options.slow_max,
+        grace: options.grace,
+        seed: options.seed,
+    };
+    Deliverer::new(options, tools)
+}
+
+fn router(queue: usize, options: &Options, parts: &Parts, announcer: Announcer) -> Router {
+    let [a, b, c, d, e, f, g, h, ..] = options.seed;
+    let router_options = router::Options {
+        queue,
+        prefetch: options.prefetch,
+        max_event_bytes: options.event_bytes_max,
+        partitions: options.partitions,
+        types: options.event_types.clone(),
+        plans: options.policy.plans.clone(),
+        store_patience: router::STORE_PATIENCE,
+        seed: u64::from_le_bytes([a, b, c, d, e, f, g, h]).wrapping_add(queue as u64),
+    };
+    let wake = Arc::new(Announced(announcer));
+    Router::new(parts.broker.clone(), parts.store.clone(), wake, parts.signals.clone(), router_options)
+}
