@@ -1,7 +1,78 @@
-//! The commands, one file each (contract, section 7).
+//! The commands, one file each (contract, section 7), and what they have in common: one way to fail.
 
+pub mod dev;
+pub mod listen;
 pub mod publish;
+pub mod serve;
 pub mod topology;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::ConfigError;
+
+/// Exit status: the work failed.
+const FAILED: u8 = 1;
+
+/// Exit status: wrong usage or configuration (also clap's own).
+const WRONG: u8 = 2;
+
+/// Delivers a platform's events as webhooks, in order
+///
+/// Upstream services publish events to RabbitMQ; Recadero routes each into an ordered stream per endpoint in Redis and
+/// delivers it by HTTP POST, with retries, an error quota, and signatures.
+///
+/// Begin with `recadero dev`: it shows all of it and needs no server.
+#[derive(Parser)]
+#[command(name = "recadero", version, max_term_width = 120)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Serve(serve::Options),
+    Dev(dev::Options),
+    Publish(publish::Options),
+    Listen(listen::Options),
+    Topology(topology::Options),
+}
+
+/// Runs the command that the arguments ask for.
+pub fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Serve(options) => serve::run(options),
+        Command::Dev(options) => dev::run(options),
+        Command::Publish(options) => publish::run(options),
+        Command::Listen(options) => listen::run(options),
+        Command::Topology(options) => topology::run(options),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("recadero: {}", one_line(&error));
+            let wrong = error.is::<ConfigError>();
+            ExitCode::from(if wrong { WRONG } else { FAILED })
+        }
+    }
+}
+
+/// The error and its causes, each once, in one line.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if line.contains(&cause) {
+            continue; // Some errors already print their cause.
+        }
+        if !line.is_empty() {
+            line.push_str(": ");
+        }
+        line.push_str(&cause);
+    }
+    line.replace(['\n', '\r'], " ")
+}
 
 /// Runs a command's work to its end on this thread.
 fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `recadero` binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    recadero::command::main()
+}

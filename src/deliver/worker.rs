@@ -10,7 +10,7 @@ use rand::{RngCore, SeedableRng};
 use super::Tools;
 use super::commits::Commits;
 use super::places::Slot;
-use super::target::{Targets, Trace};
+use super::target::Targets;
 use crate::decide::attempt::{Answer, Attempted, Outcome};
 use crate::decide::ids::{LaneId, Partition};
 use crate::decide::notice::{DisableReason, DropReason};
@@ -71,10 +71,9 @@ pub async fn work(shared: &Shared, slot: &Slot, mut lease: Box<Lease>, mut asked
         if shared.draining.load(Ordering::Relaxed) || begin.saturating_sub(asked) > BEGIN_WITHIN {
             return give_back(shared, &lease).await;
         }
-        let trace = Trace { span: random.next_u64(), id: (random.next_u64(), random.next_u64()) };
         let signed_at = clock.unix();
         slot.begin(begin);
-        let attempted = shared.targets.send(&lease, signed_at, trace).await;
+        let attempted = shared.targets.send(&lease, signed_at, random.next_u64()).await;
         slot.end();
         let ended = clock.boot();
         events += 1;
