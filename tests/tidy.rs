@@ -287,7 +287,7 @@ fn a_select_left_to_chance_is_found() {
 
 // Only commands print; everything else says it through a signal.
 
-const COMMANDS: [&str; 2] = ["src/main", "src/commands"];
+const COMMANDS: [&str; 2] = ["src/main", "src/command"];
 
 fn prints(file: &File) -> Vec<String> {
     const PRINTERS: [&str; 5] = ["println", "print", "eprintln", "eprint", "dbg"];

@@ -10,6 +10,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::guard::{self, Guarded};
 use super::ports::Port;
 use super::publish::{Publisher, event, headers};
 use super::rabbit::Rabbit;
@@ -181,6 +182,15 @@ fn a_port_is_nobody_elses_while_it_is_held() {
     numbers.sort_unstable();
     numbers.dedup();
     assert_eq!(numbers.len(), ports.len());
+}
+
+#[tokio::test]
+async fn a_guarded_process_keeps_its_exit_status_and_its_words() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = guard::command(directory.path(), "sh");
+    command.args(["-c", "echo out; echo err >&2; exit 3"]);
+    let mut process = Guarded::start("sh", command, &directory.path().join("log"));
+    assert_eq!((process.wait(SOON).await, process.log()), (3, "out\nerr\n".into()));
 }
 
 /// Set for the process that is going to be killed.
