@@ -2,6 +2,7 @@
 //! reply is lost. Behind them are the real in-process broker and the real memory store.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -146,27 +147,41 @@ impl Subscription for FlakySubscription {
 
 pub(super) struct FlakyLanes(pub(super) Memory, pub(super) Arc<Faults>);
 
-struct FlakyIntake(Box<dyn Intake>, Arc<Faults>);
+/// One that failed is broken: using it again is the caller's mistake.
+struct FlakyIntake(Box<dyn Intake>, Arc<Faults>, AtomicBool);
+
+impl FlakyIntake {
+    fn fail<T>(&self, error: StoreError) -> Result<T> {
+        self.2.store(true, Ordering::Relaxed);
+        Err(error)
+    }
+
+    fn assert_whole(&self) {
+        assert!(!self.2.load(Ordering::Relaxed), "an intake that failed is used again");
+    }
+}
 
 #[async_trait]
 impl Intake for FlakyIntake {
     async fn append(&self, partition: Partition, items: &[Append]) -> Result<Appended> {
+        self.assert_whole();
         let how = self.1.meet(Op::Append).await;
         if how == Some(How::Before) {
-            return Err(gone());
+            return self.fail(gone());
         }
         if let Some(error) = self.1.check.lock().unwrap().as_ref().and_then(|check| check(items)) {
-            return Err(error);
+            return self.fail(error);
         }
         let appended = self.0.append(partition, items).await?;
         yield_now().await;
-        if how.is_some() { Err(gone()) } else { Ok(appended) }
+        if how.is_some() { self.fail(gone()) } else { Ok(appended) }
     }
 
     async fn persist(&self) -> Result<()> {
+        self.assert_whole();
         match self.1.meet(Op::Persist).await {
             None => self.0.persist().await,
-            Some(_) => Err(gone()),
+            Some(_) => self.fail(gone()),
         }
     }
 }
@@ -175,7 +190,7 @@ impl Intake for FlakyIntake {
 impl Lanes for FlakyLanes {
     async fn intake(&self) -> Result<Box<dyn Intake>> {
         match self.1.meet(Op::Intake).await {
-            None => Ok(Box::new(FlakyIntake(self.0.intake().await?, Arc::clone(&self.1)))),
+            None => Ok(Box::new(FlakyIntake(self.0.intake().await?, Arc::clone(&self.1), AtomicBool::default()))),
             Some(_) => Err(gone()),
         }
     }
