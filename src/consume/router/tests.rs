@@ -285,6 +285,36 @@ async fn an_event_that_the_store_alone_refuses_is_rejected_and_its_neighbours_go
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_event_that_is_refused_twice_and_then_taken_goes_in_at_its_place() {
+    let world = World::new().await;
+    world.faults.check(refuse_first("acme-5", 3));
+    world.publish_thirty().await;
+    world.route().await;
+    world.assert_thirty("refused in its group and twice alone").await;
+    assert_eq!(world.broker.rejected().len(), 1, "the poison alone");
+}
+
+/// The store went away while an event behind a refused one was on its way in, and then takes the refused one.
+#[tokio::test(start_paused = true)]
+async fn a_refused_event_never_goes_in_behind_one_of_its_workspace() {
+    for nth in 2..=8 {
+        let world = World::new().await;
+        world.faults.check(refuse_first("acme-0", 4));
+        *world.faults.plan.lock().unwrap() = vec![(Op::Append, nth, How::After)];
+        for n in 0..3 {
+            world.publish("acme", &format!("acme-{n}")).await;
+        }
+        world.route().await;
+        let mut all = world.delivered("acme").await;
+        assert!(all.is_sorted(), "{nth}: {all:?}");
+        let rejected = world.broker.rejected();
+        all.extend(rejected.iter().map(|message| message.properties.message_id().as_ref().unwrap().to_string()));
+        all.sort();
+        assert_eq!(all, ["acme-0", "acme-1", "acme-2"], "{nth}: each is in its lane or rejected");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_refuses_everything_gets_no_event_rejected() {
     let world = World::new().await;
     world.faults.check(|items| refuse(items, |_| true));
@@ -410,4 +440,17 @@ fn refuse(
     bad: impl Fn(&crate::store::lanes::Append) -> bool,
 ) -> Option<StoreError> {
     items.iter().any(bad).then(|| StoreError::Refused("WRONGTYPE".to_owned()))
+}
+
+fn refuse_first(
+    bad: &'static str,
+    times: usize,
+) -> impl Fn(&[crate::store::lanes::Append]) -> Option<StoreError> + Send {
+    let left = std::sync::atomic::AtomicUsize::new(times);
+    move |items| {
+        let refused = refuse(items, |item| item.id.as_str() == bad)?;
+        let one_less = |left: usize| left.checked_sub(1);
+        let relaxed = std::sync::atomic::Ordering::Relaxed;
+        left.fetch_update(relaxed, relaxed, one_less).is_ok().then_some(refused)
+    }
 }
