@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use futures_util::future::join_all;
+use futures_util::future::try_join_all;
 
 use super::routings::Routings;
 use super::{Message, Outgoing, Tag, Wake};
@@ -105,10 +105,9 @@ impl Batch {
         for routable in self.items.iter().filter_map(Item::routable) {
             groups.entry(routable.partition).or_default().push(routable);
         }
-        // All of them are waited for, also when one has failed: their answers are worth having, and the failure of one
-        // node must not leave calls to the others running beside the next try.
-        let answers = join_all(groups.values().map(|group| routes.append(intake, group, self.singly))).await;
-        answers.into_iter().collect()
+        // The first failure ends all: the others' calls are given up, whether they take effect or not.
+        try_join_all(groups.values().map(|group| routes.append(intake, group, self.singly))).await?;
+        Ok(())
     }
 
     /// After a refusal: finds out by single calls which events are to blame, and makes poison of them. Answers how many.

@@ -271,3 +271,8 @@ impl Router {
 async fn more(subscription: &mut dyn Subscription, room: usize) -> Result<Vec<Message>, BrokerError> {
     if room > 0 { subscription.next(room).await } else { Err(subscription.closed().await) }
 }
+
+#[cfg(test)]
+mod fakes;
+#[cfg(test)]
+mod tests;

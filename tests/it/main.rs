@@ -4,6 +4,7 @@
 // Tests may ask for the time and may panic; and a rig holds what the next test will need.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, dead_code)]
 
+mod consume;
 mod rig;
 mod rules;
 mod world;

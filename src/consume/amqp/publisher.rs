@@ -69,14 +69,18 @@ impl Publisher for AmqpPublisher {
 
 async fn confirmed(channel: &Channel, messages: Vec<Outgoing>) -> Result<(), BrokerError> {
     let mut confirmations = Vec::with_capacity(messages.len());
+    let mut unsent = None;
     for message in &messages {
-        let short = |text: &str| {
-            ShortString::try_new(text).map_err(|error| BrokerError::Refused(format!("{text:.40}…: {error}")))
-        };
         let (exchange, routing_key) = (short(&message.exchange)?, short(&message.routing_key)?);
         let options = BasicPublishOptions { mandatory: message.mandatory, immediate: false };
         let properties = message.properties.clone();
-        confirmations.push(channel.basic_publish(exchange, routing_key, options, &message.body, properties).await?);
+        match channel.basic_publish(exchange, routing_key, options, &message.body, properties).await {
+            Ok(confirmation) => confirmations.push(confirmation),
+            Err(error) => {
+                unsent = Some(error);
+                break;
+            }
+        }
     }
     for confirmation in confirmations {
         match confirmation.await? {
@@ -88,5 +92,10 @@ async fn confirmed(channel: &Channel, messages: Vec<Outgoing>) -> Result<(), Bro
             Confirmation::NotRequested => unreachable!("the channel is in confirm mode"),
         }
     }
-    Ok(())
+    // Last: a channel that RabbitMQ closed says here no more than that, while what was sent before has the reason.
+    unsent.map_or(Ok(()), |error| Err(error.into()))
+}
+
+fn short(text: &str) -> Result<ShortString, BrokerError> {
+    ShortString::try_new(text).map_err(|error| BrokerError::Refused(format!("{text:.40}…: {error}")))
 }
