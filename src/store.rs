@@ -29,6 +29,7 @@
 pub mod lanes;
 pub mod outbox;
 pub mod records;
+pub mod redis;
 
 pub use lanes::Lanes;
 pub use outbox::Outbox;
