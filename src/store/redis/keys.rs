@@ -50,10 +50,6 @@ impl Keys {
         self.of(partition, "due:suspect")
     }
 
-    pub fn held(&self, partition: Partition) -> String {
-        self.of(partition, "held")
-    }
-
     pub fn part(&self, partition: Partition) -> String {
         self.of(partition, "part")
     }

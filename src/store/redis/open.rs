@@ -5,11 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use redis::Value;
 
+use super::RedisStore;
 use super::connect::{Link, Links, Source, failure};
 use super::durability::{Durability, Wait};
 use super::keys::Keys;
-use super::reply::{bytes, list, number, text};
-use super::{RedisStore, connect};
+use super::reply::{list, number, text};
 use crate::clock::Clock;
 use crate::decide::policy::{Policy, QuotaScope};
 use crate::observe::signal::Signals;

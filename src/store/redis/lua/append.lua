@@ -34,17 +34,20 @@ end
 local function append(event)
   local a = event.at
   local head, traceparent, body, ref = ARGV[a + 3], ARGV[a + 4], ARGV[a + 5], '-'
-  local len = #body
-  if event.lanes > 1 then
+  local len, places = #body, {}
+  for n = 1, event.lanes do
+    local l = L[number(ARGV[a + 6 + n])]
+    if endpoint(l.ep) then places[#places + 1] = l end
+  end
+  if #places > 1 then
     body_id = body_id + 1
     ref = body_id
     call('HSET', BODIES, ref, body)
-    call('HSET', REFS, ref, event.lanes)
+    call('HSET', REFS, ref, #places)
     call('HSET', PART, 'body', body_id)
     body = ''
   end
-  for n = 1, event.lanes do
-    local l = L[number(ARGV[a + 6 + n])]
+  for _, l in ipairs(places) do
     join(l, len, head .. ' ' .. ref .. ' ' .. traceparent .. '\n' .. body)
   end
 end

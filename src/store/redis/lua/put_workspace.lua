@@ -10,8 +10,8 @@ local v = call('HMGET', w.key, 'rv', 'plan', 'ne', 'nd')
 if (v[1] or '1') ~= version then return 0 end
 local plan_before, enabled, disabled = v[2] or '', v[3] or 0, v[4] or 0
 if plan_before ~= plan then
-  call('HINCRBY', PART, 'ne:' .. plan_before, -enabled)
-  call('HINCRBY', PART, 'nd:' .. plan_before, -disabled)
+  call('HINCRBY', PART, 'ne:' .. plan_before, 0 - enabled)
+  call('HINCRBY', PART, 'nd:' .. plan_before, 0 - disabled)
   call('HINCRBY', PART, 'ne:' .. plan, enabled)
   call('HINCRBY', PART, 'nd:' .. plan, disabled)
 end

@@ -16,7 +16,7 @@ end
 
 -- Rows leave in the order of their numbers: one that is not old yet keeps those after it.
 local function expire_log(e)
-  call('LTRIM', e.log, -log_max, -1)
+  call('LTRIM', e.log, 0 - log_max, -1)
   for _ = 1, log_max do
     local row = call('LINDEX', e.log, 0)
     if not row or number(string.match(row, '^%d+ (%d+)')) + log_age_ms > now then return end
