@@ -36,6 +36,7 @@ pub mod lanes;
 pub mod memory;
 pub mod outbox;
 pub mod records;
+pub mod redis;
 
 pub use lanes::Lanes;
 pub use outbox::Outbox;

@@ -14,10 +14,20 @@ macro_rules! promises {
                 }
             )+
         }
+
+        mod on_redis {
+            $(
+                #[tokio::test]
+                async fn $promise() {
+                    super::$promise(&crate::store::fixture::open_redis).await;
+                }
+            )+
+        }
     };
 }
 
 mod contract;
 mod differential;
 mod fixture;
+mod redis_server;
 mod world;

@@ -8,8 +8,12 @@ use std::time::Duration;
 
 use recadero::clock::{Clock, Time};
 use recadero::decide::policy::Policy;
+use recadero::observe::signal::Signals;
 use recadero::store::Store;
 use recadero::store::memory::Memory;
+use recadero::store::redis::{Durability, Options, RedisStore};
+
+use super::redis_server::RedisServer;
 
 /// Partitions of the stores under test: more than one, and few enough to meet in.
 pub const PARTITIONS: u16 = 4;
@@ -21,6 +25,8 @@ pub const START_MS: u64 = 1_767_225_600_000;
 pub struct Fixture {
     pub store: Arc<dyn Store>,
     pub time: Given,
+    /// The server that the store is on, if it needs one.
+    pub server: Option<RedisServer>,
 }
 
 /// Opens an empty store of one kind under a policy.
@@ -31,8 +37,25 @@ pub fn open_memory(policy: Policy) -> Pin<Box<dyn Future<Output = Fixture> + Sen
     Box::pin(async {
         let time = Given::default();
         let store = Arc::new(Memory::new(policy, PARTITIONS, Clock::of(time.clone())));
-        Fixture { store, time }
+        Fixture { store, time, server: None }
     })
+}
+
+/// The Redis store, on a server of its own.
+pub fn open_redis(policy: Policy) -> Pin<Box<dyn Future<Output = Fixture> + Send>> {
+    Box::pin(async {
+        let time = Given::default();
+        let server = RedisServer::start(&[]).await;
+        let options = redis_options(&server, policy);
+        let store = RedisStore::open_at(options, Signals::default(), Clock::of(time.clone())).await;
+        Fixture { store: Arc::new(store.expect("the server will do")), time, server: Some(server) }
+    })
+}
+
+/// How the Redis store is opened in tests.
+pub fn redis_options(server: &RedisServer, policy: Policy) -> Options {
+    let (url, prefix, durability) = (server.url(), "t".to_owned(), Durability::Memory);
+    Options { url, prefix, partitions: PARTITIONS, durability, policy }
 }
 
 /// A time that stands still until the test moves it.

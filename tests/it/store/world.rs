@@ -19,6 +19,7 @@ use recadero::store::outbox::Outgoing;
 use recadero::store::records::{AttemptRow, Config, Dropped, Endpoint, Put, SigningSecret, Workspace};
 
 use super::fixture::{Fixture, Given, Open, PARTITIONS};
+use super::redis_server::RedisServer;
 
 pub const SECOND: Duration = Duration::from_secs(1);
 pub const MINUTE: Duration = Duration::from_secs(60);
@@ -33,6 +34,8 @@ pub struct World {
     pub policy: Policy,
     intake: Box<dyn Intake>,
     tokens: AtomicU64,
+    /// Kept until the test is over.
+    _server: Option<RedisServer>,
 }
 
 pub fn ws(name: &str) -> WorkspaceId {
@@ -94,9 +97,9 @@ impl World {
     }
 
     pub async fn open_with(open: &Open, policy: Policy) -> Self {
-        let Fixture { store, time } = open(policy.clone()).await;
+        let Fixture { store, time, server } = open(policy.clone()).await;
         let intake = store.intake().await.expect("the store is there");
-        let world = Self { store, time, policy, intake, tokens: AtomicU64::new(0) };
+        let world = Self { store, time, policy, intake, tokens: AtomicU64::new(0), _server: server };
         world.plan("w", "advanced").await;
         world
     }

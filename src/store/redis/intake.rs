@@ -1,0 +1,178 @@
+//! The way in: appends over a connection of their own, and waiting until they are durable.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use redis::Value;
+use sha2::{Digest, Sha256};
+use tokio::sync::Mutex;
+
+use super::connect::{Call, Link};
+use super::keys::Frame;
+use super::reply::{damaged, exactly, index, list, strange, text};
+use super::{RedisStore, entry, scripts};
+use crate::decide::ids::Partition;
+use crate::decide::route::Routing;
+use crate::store::lanes::{Append, Appended, Intake, Taken};
+use crate::store::{Result, StoreError};
+
+/// Events that one call appends at most; a larger group takes several.
+const EVENTS_PER_CALL: usize = 256;
+/// Places in lanes that one call fills at most, unless a single event has more.
+const PLACES_PER_CALL: usize = 1024;
+/// Bytes of an id's digest that are remembered.
+const DIGEST_BYTES: usize = 16;
+
+/// See [`crate::store::Lanes::intake`].
+pub(super) struct RedisIntake {
+    store: RedisStore,
+    /// Ends with the first error. Cloned for each call, so that calls for several partitions are pipelined.
+    link: Mutex<Option<Link>>,
+    /// Partitions appended to since the last time everything was durable.
+    touched: Mutex<BTreeSet<Partition>>,
+}
+
+impl RedisIntake {
+    pub fn new(store: RedisStore, link: Link) -> Self {
+        Self { store, link: Mutex::new(Some(link)), touched: Mutex::default() }
+    }
+
+    async fn link(&self) -> Result<Link> {
+        let ended = || StoreError::Unavailable("this intake has ended with an earlier error".to_owned());
+        self.link.lock().await.clone().ok_or_else(ended)
+    }
+
+    /// Runs a call on the intake's own connection; any error ends the intake.
+    async fn run(&self, operation: &'static str, call: &Call) -> Result<Value> {
+        let mut link = self.link().await?;
+        self.ends_with(self.store.timed(operation, call.on(&mut link)).await).await
+    }
+
+    /// Any error ends the intake.
+    async fn ends_with<T>(&self, answer: Result<T>) -> Result<T> {
+        if answer.is_err() {
+            *self.link.lock().await = None;
+        }
+        answer
+    }
+
+    async fn append_group(&self, partition: Partition, items: &[Append], done: &mut Appended) -> Result<()> {
+        let store = &self.store;
+        let mut frame = Frame::lean(&store.keys, partition);
+        for item in items {
+            frame.workspace(&item.workspace);
+            item.lanes.iter().for_each(|lane| {
+                frame.lane(lane);
+            });
+        }
+        let mut call = store.call(&scripts::APPEND, &frame);
+        call.arg(items.len().to_string());
+        for item in items {
+            call.arg(digest(item).to_vec())
+                .arg(frame.workspace(&item.workspace).to_string())
+                .arg(item.routing_version.to_string())
+                .arg(entry::head(item))
+                .arg(entry::traceparent(item).to_owned())
+                .arg(item.body.clone())
+                .arg(item.lanes.len().to_string());
+            for lane in &item.lanes {
+                call.arg(frame.lane(lane).to_string());
+            }
+        }
+        let [taken, ready, over, stale] = exactly(self.run("append", &call).await?)?;
+        for letter in text(taken)?.chars() {
+            done.taken.push(match letter {
+                's' => Taken::Stored,
+                'd' => Taken::Duplicate,
+                'u' => Taken::Unmatched,
+                _ => return Err(damaged("an answer")),
+            });
+        }
+        for lane in list(ready)? {
+            done.ready.extend(frame.lane_at(index(lane)?).cloned());
+        }
+        let mut link = self.link().await?;
+        for endpoint in list(over)? {
+            if let Some((workspace, endpoint)) = frame.endpoint_at(index(endpoint)?) {
+                let trimmed = store.trim(&mut link, partition, workspace, endpoint).await;
+                let trimmed = self.ends_with(trimmed).await?;
+                done.ready.retain(|lane| !trimmed.emptied.contains(lane));
+                done.ready.extend(trimmed.ready);
+                for (reason, count) in trimmed.dropped {
+                    match done.dropped.iter_mut().find(|(present, _)| *present == reason) {
+                        Some((_, present)) => *present += count,
+                        None => done.dropped.push((reason, count)),
+                    }
+                }
+            }
+        }
+        done.dropped.sort_by_key(|(reason, _)| *reason);
+        let stale = list(stale)?;
+        if !stale.is_empty() {
+            let [workspace, routing] = exactly(Value::Array(stale))?;
+            let workspace = frame.workspace_at(index(workspace)?).ok_or_else(|| strange(&Value::Nil))?;
+            done.stale = Some((workspace.clone(), read_routing(&text(routing)?)?));
+        }
+        Ok(())
+    }
+}
+
+/// A workspace's routing; the empty text stands for one never set, whose version is 1.
+pub(super) fn read_routing(text: &str) -> Result<Routing> {
+    match text {
+        "" => Ok(Routing { version: 1, ..Routing::default() }),
+        text => serde_json::from_str(text).map_err(|_| damaged("a routing")),
+    }
+}
+
+/// What is remembered of an event's id.
+fn digest(item: &Append) -> [u8; DIGEST_BYTES] {
+    let hash = Sha256::new().chain_update(item.workspace.as_str()).chain_update([0]).chain_update(item.id.as_str());
+    let mut digest = [0; DIGEST_BYTES];
+    digest.copy_from_slice(&hash.finalize()[..DIGEST_BYTES]);
+    digest
+}
+
+/// Groups that one call can take.
+fn groups(items: &[Append]) -> Vec<&[Append]> {
+    let mut groups = Vec::new();
+    let mut rest = items;
+    while !rest.is_empty() {
+        let mut places = 0;
+        let fits = |item: &&Append| {
+            places += item.lanes.len();
+            places <= PLACES_PER_CALL
+        };
+        let fitting = rest.iter().take(EVENTS_PER_CALL).take_while(fits).count().max(1);
+        let (group, others) = rest.split_at(fitting);
+        groups.push(group);
+        rest = others;
+    }
+    groups
+}
+
+#[async_trait]
+impl Intake for RedisIntake {
+    async fn append(&self, partition: Partition, items: &[Append]) -> Result<Appended> {
+        self.touched.lock().await.insert(partition);
+        let mut done = Appended::default();
+        for group in groups(items) {
+            self.append_group(partition, group, &mut done).await?;
+            if done.stale.is_some() {
+                break;
+            }
+        }
+        Ok(done)
+    }
+
+    async fn persist(&self) -> Result<()> {
+        let Some(wait) = self.store.wait.as_ref() else { return Ok(()) };
+        let touched = std::mem::take(&mut *self.touched.lock().await);
+        let mut link = self.link().await?;
+        for partition in touched {
+            let fence = self.store.keys.fence(partition);
+            self.ends_with(self.store.timed("persist", wait.persist(&mut link, &fence)).await).await?;
+        }
+        Ok(())
+    }
+}

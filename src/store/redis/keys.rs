@@ -1,0 +1,232 @@
+//! How every key is spelled; nothing else spells one.
+//!
+//! A partition's keys carry its hash tag, `{p07}`, so that one script's keys are in one slot of a Redis Cluster.
+//! Ids hold no `/`, so `workspace/endpoint` names an endpoint, and a lane's text is `workspace/endpoint.layout.index`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::decide::ids::{EndpointId, LaneId, Partition, WorkspaceId};
+
+/// The first part of all keys.
+#[derive(Clone, Debug)]
+pub(super) struct Keys {
+    prefix: Arc<str>,
+}
+
+/// The sets of ids seen, used as a ring; one more than the window's buckets, the present one among them, needs.
+const SEEN_SETS: usize = 6;
+
+impl Keys {
+    pub fn new(prefix: &str) -> Self {
+        Self { prefix: prefix.into() }
+    }
+
+    /// Schema version and number of partitions.
+    pub fn meta(&self) -> String {
+        format!("{}:meta", self.prefix)
+    }
+
+    /// Deliverers that are alive.
+    pub fn members(&self) -> String {
+        format!("{}:members", self.prefix)
+    }
+
+    /// The channel on which a deliverer is woken.
+    pub fn wake(&self, member: &str) -> String {
+        format!("{}:wake:{member}", self.prefix)
+    }
+
+    /// What an intake writes before it waits, so that there is something to wait for.
+    pub fn fence(&self, partition: Partition) -> String {
+        self.of(partition, "fence")
+    }
+
+    pub fn healthy(&self, partition: Partition) -> String {
+        self.of(partition, "due:healthy")
+    }
+
+    pub fn suspect(&self, partition: Partition) -> String {
+        self.of(partition, "due:suspect")
+    }
+
+    pub fn part(&self, partition: Partition) -> String {
+        self.of(partition, "part")
+    }
+
+    pub fn outbox(&self, partition: Partition) -> String {
+        self.of(partition, "outbox")
+    }
+
+    pub fn notices(&self, partition: Partition) -> String {
+        self.of(partition, "notices")
+    }
+
+    pub fn releasing(&self, partition: Partition) -> String {
+        self.of(partition, "releasing")
+    }
+
+    pub fn purging(&self, partition: Partition) -> String {
+        self.of(partition, "purging")
+    }
+
+    pub fn workspaces(&self, partition: Partition) -> String {
+        self.of(partition, "workspaces")
+    }
+
+    pub fn workspace(&self, partition: Partition, workspace: &WorkspaceId) -> String {
+        self.of(partition, &format!("ws:{workspace}"))
+    }
+
+    /// The configurations of a workspace's endpoints.
+    pub fn endpoints(&self, partition: Partition, workspace: &WorkspaceId) -> String {
+        self.of(partition, &format!("eps:{workspace}"))
+    }
+
+    pub fn endpoint(&self, partition: Partition, workspace: &WorkspaceId, endpoint: &EndpointId) -> String {
+        self.of(partition, &format!("ep:{workspace}/{endpoint}"))
+    }
+
+    pub fn seen(&self, partition: Partition) -> impl Iterator<Item = String> + '_ {
+        (0..SEEN_SETS).map(move |set| self.of(partition, &format!("seen:{set}")))
+    }
+
+    fn of(&self, partition: Partition, name: &str) -> String {
+        format!("{}:{{p{:02}}}:{name}", self.prefix, partition.0)
+    }
+}
+
+/// The things one call is about, in the order in which `lua/lib.lua` reads them: each once, numbered from 1.
+#[derive(Debug)]
+pub(super) struct Frame {
+    keys: Keys,
+    partition: Partition,
+    /// Whether only append's keys are named.
+    lean: bool,
+    workspaces: Things<WorkspaceId>,
+    endpoints: Things<(WorkspaceId, EndpointId)>,
+    lanes: Things<LaneId>,
+}
+
+#[derive(Debug)]
+struct Things<T> {
+    list: Vec<T>,
+    index: BTreeMap<T, usize>,
+}
+
+impl<T: Ord + Clone> Things<T> {
+    fn new() -> Self {
+        Self { list: Vec::new(), index: BTreeMap::new() }
+    }
+
+    fn add(&mut self, thing: &T) -> usize {
+        if let Some(index) = self.index.get(thing) {
+            return *index;
+        }
+        self.list.push(thing.clone());
+        self.index.insert(thing.clone(), self.list.len());
+        self.list.len()
+    }
+}
+
+impl Frame {
+    pub fn new(keys: &Keys, partition: Partition) -> Self {
+        Self::with(keys, partition, false)
+    }
+
+    /// For append: its few keys, and the ids seen.
+    pub fn lean(keys: &Keys, partition: Partition) -> Self {
+        Self::with(keys, partition, true)
+    }
+
+    fn with(keys: &Keys, partition: Partition, lean: bool) -> Self {
+        let keys = keys.clone();
+        Self { keys, partition, lean, workspaces: Things::new(), endpoints: Things::new(), lanes: Things::new() }
+    }
+
+    pub fn workspace(&mut self, workspace: &WorkspaceId) -> usize {
+        self.workspaces.add(workspace)
+    }
+
+    pub fn endpoint(&mut self, workspace: &WorkspaceId, endpoint: &EndpointId) -> usize {
+        self.workspaces.add(workspace);
+        self.endpoints.add(&(workspace.clone(), endpoint.clone()))
+    }
+
+    pub fn lane(&mut self, lane: &LaneId) -> usize {
+        self.endpoint(&lane.workspace, &lane.endpoint);
+        self.lanes.add(lane)
+    }
+
+    pub fn lanes(&self) -> usize {
+        self.lanes.list.len()
+    }
+
+    /// The lane of an index that a script answered.
+    pub fn lane_at(&self, index: usize) -> Option<&LaneId> {
+        self.lanes.list.get(index.checked_sub(1)?)
+    }
+
+    /// The endpoint of an index that a script answered.
+    pub fn endpoint_at(&self, index: usize) -> Option<&(WorkspaceId, EndpointId)> {
+        self.endpoints.list.get(index.checked_sub(1)?)
+    }
+
+    /// The workspace of an index that a script answered.
+    pub fn workspace_at(&self, index: usize) -> Option<&WorkspaceId> {
+        self.workspaces.list.get(index.checked_sub(1)?)
+    }
+
+    /// `KEYS`.
+    pub fn keys(&self) -> Vec<String> {
+        let of = |name: &str| self.keys.of(self.partition, name);
+        let fixed = [
+            "part",
+            "due:healthy",
+            "due:suspect",
+            "held",
+            "bodies",
+            "refs",
+            "outbox",
+            "notices",
+            "releasing",
+            "purging",
+            "workspaces",
+        ];
+        let mut keys: Vec<String> = fixed.into_iter().map(of).collect();
+        for workspace in &self.workspaces.list {
+            let names: &[&str] = if self.lean { &["ws"] } else { &["ws", "eps", "fails"] };
+            keys.extend(names.iter().map(|name| of(&format!("{name}:{workspace}"))));
+        }
+        for (workspace, endpoint) in &self.endpoints.list {
+            let names: &[&str] = match self.lean {
+                true => &["ep"],
+                false => &["ep", "kept", "log", "stats", "dropped", "droppedix", "droppedat", "epfails"],
+            };
+            keys.extend(names.iter().map(|name| of(&format!("{name}:{workspace}/{endpoint}"))));
+        }
+        for lane in &self.lanes.list {
+            let names: &[&str] = if self.lean { &["lane", "queue"] } else { &["lane", "queue", "cur"] };
+            keys.extend(names.iter().map(|name| of(&format!("{name}:{lane}"))));
+        }
+        if self.lean {
+            keys.extend(self.keys.seen(self.partition));
+        }
+        keys
+    }
+
+    /// The part of `ARGV` that names the things: how many there are, then each.
+    pub fn arguments(&self) -> Vec<String> {
+        let counts = [self.workspaces.list.len(), self.endpoints.list.len(), self.lanes.list.len()];
+        let mut arguments: Vec<String> = counts.iter().map(ToString::to_string).collect();
+        arguments.extend(self.workspaces.list.iter().map(ToString::to_string));
+        for (workspace, endpoint) in &self.endpoints.list {
+            arguments.extend([endpoint.to_string(), self.workspaces.index[workspace].to_string()]);
+        }
+        for lane in &self.lanes.list {
+            let endpoint = self.endpoints.index[&(lane.workspace.clone(), lane.endpoint.clone())];
+            arguments.extend([lane.to_string(), endpoint.to_string(), lane.layout.to_string()]);
+        }
+        arguments
+    }
+}

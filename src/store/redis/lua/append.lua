@@ -1,0 +1,82 @@
+-- Appends a group of one partition's events to their lanes.
+--
+-- KEYS  lib's (lean), then the 6 sets of ids seen.
+-- ARGV  lib's; then the number of events, and per event: digest, workspace index, routing version,
+--       `len resent contact type id`, traceparent, body, the number of its lanes and their indexes.
+-- Returns {taken, ready, over, stale}: a letter per event done (s stored, d duplicate, u unmatched); indexes of lanes
+--       that became ready; indexes of endpoints past a limit; `{workspace index, routing}` when it stopped early.
+local SEEN_SETS, SEEN_BUCKETS = 6, 4
+local events, at = {}, rest + 1
+for i = 1, number(ARGV[rest]) do
+  local lanes = number(ARGV[at + 6])
+  events[i] = {at = at, digest = ARGV[at], lanes = lanes}
+  at = at + 7 + lanes
+end
+
+-- The ids seen: one set per quarter of the window, used as a ring.
+local bucket = math.floor(now / bucket_ms)
+local part = call('HMGET', PART, 'bucket', 'body')
+local last, body_id = number(part[1] or bucket), number(part[2] or 0)
+local function seen_set(index) return KEYS[key + index % SEEN_SETS] end
+if bucket > last or not part[1] then
+  for index = math.max(last + 1, bucket - SEEN_SETS + 1), bucket do call('UNLINK', seen_set(index)) end
+  call('HSET', PART, 'bucket', bucket)
+end
+local digests, seen = {}, {}
+for i = 1, #events do digests[i] = events[i].digest end
+for index = bucket - SEEN_BUCKETS, bucket do
+  local found = call('SMISMEMBER', seen_set(index), unpack(digests))
+  for i = 1, #found do
+    if found[i] == 1 then seen[digests[i]] = true end
+  end
+end
+
+local function append(event)
+  local a = event.at
+  local head, traceparent, body, ref = ARGV[a + 3], ARGV[a + 4], ARGV[a + 5], '-'
+  local len, places = #body, {}
+  for n = 1, event.lanes do
+    local l = L[number(ARGV[a + 6 + n])]
+    if endpoint(l.ep) then places[#places + 1] = l end
+  end
+  if #places > 1 then
+    body_id = body_id + 1
+    ref = body_id
+    call('HSET', BODIES, ref, body)
+    call('HSET', REFS, ref, #places)
+    call('HSET', PART, 'body', body_id)
+    body = ''
+  end
+  for _, l in ipairs(places) do
+    join(l, len, head .. ' ' .. ref .. ' ' .. traceparent .. '\n' .. body)
+  end
+end
+
+local taken, marks, stale = {}, {}, {}
+for i = 1, #events do
+  local event = events[i]
+  local w = W[number(ARGV[event.at + 1])]
+  w.version = w.version or call('HGET', w.key, 'rv') or '1'
+  if w.version ~= ARGV[event.at + 2] then
+    stale = {ARGV[event.at + 1], call('HGET', w.key, 'rt') or ''}
+    break
+  end
+  for n = 1, event.lanes do L[number(ARGV[event.at + 6 + n])].ep.touched = true end
+  if seen[event.digest] then
+    taken[i] = 'd'
+  else
+    append(event)
+    seen[event.digest] = true
+    marks[#marks + 1] = event.digest
+    taken[i] = event.lanes == 0 and 'u' or 's'
+  end
+end
+save()
+if #marks > 0 then call('SADD', seen_set(bucket), unpack(marks)) end
+
+local over = {}
+for i = 1, #E do
+  local e = E[i]
+  if e.touched and endpoint(e) and (e.ev > events_max or e.by + e.db > bytes_max) then over[#over + 1] = i end
+end
+return {table.concat(taken), fresh(), over, stale}

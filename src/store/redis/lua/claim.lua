@@ -1,0 +1,28 @@
+-- Takes leases on lanes.
+--
+-- KEYS  lib's.
+-- ARGV  lib's; then per lane: token, version of the configuration at hand (0 for none).
+-- Returns per lane {'leased', round, attempt, generation, suspect, entry, shared body, configuration}, {'held'} or
+--       {'taken'}; the texts are empty where there is none.
+local function claim(l, token, version)
+  local e = l.ep
+  if not endpoint(e) then
+    call('ZREM', HEALTHY, l.text)
+    call('ZREM', SUSPECT, l.text)
+    return {'taken'}
+  end
+  lane(l)
+  local due = l.un ~= 0 and l.un <= now
+  if not due and l.tk ~= token then return {'taken'} end
+  if blocked(e) then
+    put(l, 'held')
+    return {'held'}
+  end
+  lease(l, token)
+  return {'leased', unpack(leased(l, version))}
+end
+
+local claims = {}
+for i = 1, #L do claims[i] = claim(L[i], ARGV[rest + 2 * i - 2], ARGV[rest + 2 * i - 1]) end
+save()
+return claims

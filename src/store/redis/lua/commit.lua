@@ -1,0 +1,159 @@
+-- Records the ends of attempts and hands over what follows.
+--
+-- KEYS  lib's.
+-- ARGV  lib's; then per lane: token, seq, round, attempt, generation, '1' if delivered, ms until the next attempt
+--       ('-' to drop), how many ms ago it ended, the log's row, duration bucket (from 0), '1' if the next event is
+--       wanted, version of the configuration at hand.
+-- Returns per lane {what, disabled, dropped, …}: what is next (then as claim's lease), idle, ready, waiting (then
+--       at_ms), held, lost or gone.
+local ARGUMENTS, HOUR_MS, HOURS, LOG_SLACK = 12, 3600000, 24, 16
+local STATS = '>' .. string.rep('I4', 12)
+
+-- The hour's figures: hour, delivered, failed, dropped, and the durations by bucket.
+local function measure(e, delivered, dropped, bucket)
+  local hour = math.floor(now / HOUR_MS)
+  local packed = call('HGET', e.stats, hour % HOURS)
+  local figures = packed and {struct.unpack(STATS, packed)} or {}
+  if figures[1] ~= hour then figures = {hour, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0} end
+  local which = delivered and 2 or 3
+  figures[which] = figures[which] + 1
+  if dropped then figures[4] = figures[4] + 1 end
+  figures[5 + bucket] = figures[5 + bucket] + 1
+  call('HSET', e.stats, hour % HOURS, struct.pack(STATS, unpack(figures, 1, 12)))
+end
+
+local function log(e, at_ms, next_ms, row)
+  e.ln, e.dirty = e.ln + 1, true
+  if log_max == 0 then return end
+  call('RPUSH', e.log, e.ln .. ' ' .. at_ms .. ' ' .. next_ms .. ' ' .. row)
+  if e.ln % LOG_SLACK == 0 then call('LTRIM', e.log, -log_max, -1) end
+end
+
+-- Moves the current event to the payloads kept; the oldest of them leave.
+local function deliver(l)
+  local e = l.ep
+  local entry = call('LMOVE', l.cur, e.kept, 'LEFT', 'RIGHT')
+  leave(e, head(entry))
+  l.sq, l.rd, l.at, l.tr = 0, 0, 0, '0'
+  e.kept_n = (e.kept_n or call('LLEN', e.kept) - 1) + 1
+  while e.kept_n > kept_max do
+    let_go(head(call('LPOP', e.kept)).ref)
+    e.kept_n = e.kept_n - 1
+  end
+end
+
+-- Counts a failure in the window; whether it was one too many.
+local function exceed(l, identity, ended_ms)
+  local e = l.ep
+  local by_endpoint = quota_scope == 'endpoint'
+  local window = by_endpoint and e.fails or e.ws.fails
+  call('ZADD', window, ended_ms, e.name .. ' ' .. l.layout .. ' ' .. l.text .. ' ' .. identity)
+  call('ZREMRANGEBYSCORE', window, '-inf', now - window_ms)
+  local failures = call('ZCARD', window)
+  if failures > quota_limit then return true end
+  if failures == math.floor(quota_limit / 2) + 1 then
+    local holder = by_endpoint and e.key or e.ws.key
+    local warned = number(call('HGET', holder, 'warned') or -window_ms)
+    if warned + window_ms <= now then
+      call('HSET', holder, 'warned', now)
+      local scope = by_endpoint and e.name or e.ws.name
+      tell('warning-' .. scope .. '-' .. now, 'endpoint.warning', e, '', 'quota', failures, now)
+    end
+  end
+  return false
+end
+
+-- Drops the current event after its last attempt.
+local function give_up(l)
+  local h = drop(l, true, 'retries', true)
+  if call('ZCARD', OUTBOX) < outbox_max then
+    tell('dropped-' .. l.ep.name .. '-' .. h.seq, 'event.dropped', l.ep, h.id, 'retries', '', now)
+  else
+    tell_many(l.ep, 'retries', 1)
+  end
+end
+
+-- Moves a lane between the pools.
+local function move(l, suspect)
+  if l.su == suspect then return false end
+  call('ZREM', l.su == '1' and SUSPECT or HEALTHY, l.text)
+  l.su = suspect
+  return true
+end
+
+-- What the lane does next when its attempt is over.
+local function proceed(l, moved, token, more)
+  if not has_event(l) then
+    put(l, 'idle')
+    return 'idle'
+  elseif blocked(l.ep) then
+    put(l, 'held')
+    return 'held'
+  elseif more and not moved then
+    lease(l, token)
+    return 'next'
+  end
+  put(l, 'ready', now)
+  return 'ready'
+end
+
+local function commit(l, a)
+  local token, seq, round, attempt, generation = ARGV[a], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], number(ARGV[a + 4])
+  local delivered, delay, ended_ms = ARGV[a + 5] == '1', number(ARGV[a + 6]), now - number(ARGV[a + 7])
+  local row, bucket, more, version = ARGV[a + 8], number(ARGV[a + 9]), ARGV[a + 10] == '1', ARGV[a + 11]
+  local e = l.ep
+  if not endpoint(e) then return {'gone', 0, 0} end
+  lane(l)
+
+  local attempted = seq .. ' ' .. round .. ' ' .. attempt
+  local identity = token .. ' ' .. attempted
+  if l.lc == identity then
+    local what, disabled, dropped, at_ms = string.match(l.la, '^(%a+) (%d) (%d) (%d+)')
+    if what ~= 'next' then return {what, number(disabled), number(dropped), number(at_ms)} end
+    if l.tk ~= token then return {'lost', number(disabled), number(dropped)} end
+    if blocked(e) then
+      put(l, 'held')
+      return {'held', number(disabled), number(dropped)}
+    end
+    lease(l, token)
+    return {what, number(disabled), number(dropped), unpack(leased(l, version))}
+  end
+  local current = l.tk == token and l.sq .. ' ' .. l.rd .. ' ' .. (l.at + 1) == attempted
+  if not current then return {'lost', 0, 0} end
+
+  l.tk, l.le, l.dirty = '', 0, true
+  local what, disabled, dropped, at_ms = nil, 0, 0, 0
+  if delivered then
+    deliver(l)
+    what = proceed(l, move(l, '0'), token, more)
+  else
+    l.at, l.tr = l.at + 1, '1'
+    local moved = move(l, '1')
+    local counts = generation == e.gen
+    if counts and exceed(l, attempted, ended_ms) then
+      disable(e, 'quota')
+      disabled = 1
+    end
+    if not delay then
+      give_up(l)
+      dropped = 1
+      what = proceed(l, moved, token, more)
+    elseif counts and disabled == 0 then
+      at_ms = ended_ms + delay
+      put(l, 'waiting', at_ms)
+      what = 'waiting'
+    else
+      what = proceed(l, moved, token, more)
+    end
+  end
+  l.lc, l.la = identity, what .. ' ' .. disabled .. ' ' .. dropped .. ' ' .. at_ms
+  log(e, ended_ms, at_ms, row)
+  measure(e, delivered, dropped == 1, bucket)
+  if what == 'next' then return {what, disabled, dropped, unpack(leased(l, version))} end
+  return {what, disabled, dropped, at_ms}
+end
+
+local commits = {}
+for i = 1, #L do commits[i] = commit(L[i], rest + (i - 1) * ARGUMENTS) end
+save()
+return {commits, releasing()}

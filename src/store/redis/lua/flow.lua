@@ -1,0 +1,180 @@
+-- What happens to events: leases, drops, notices. It is put before the scripts that move events, after lib.
+
+-- Splits an entry's header; numbers stay texts but for `seq` and `len`.
+local function head(entry)
+  local seq, at_ms, len, resent, contact, kind, id, ref =
+    string.match(entry, '^(%d+) (%d+) (%d+) (%d) (%S+) (%S+) (%S+) (%S+)')
+  return {seq = number(seq), at_ms = number(at_ms), len = number(len), contact = contact, kind = kind, id = id, ref = ref}
+end
+
+-- Lets go of a shared body: the last one to do so takes it away.
+local function let_go(ref)
+  if ref ~= '-' and call('HINCRBY', REFS, ref, -1) <= 0 then
+    call('HDEL', REFS, ref)
+    call('HDEL', BODIES, ref)
+  end
+end
+
+-- Records a notice, once per channel. Asked again it changes nothing.
+local function tell(id, kind, e, event, reason, count, due_ms)
+  if call('HSETNX', NOTICES, id, table.concat({kind, now, e.ws.name, e.name, event, reason, count}, '\n')) == 1 then
+    call('ZADD', OUTBOX, due_ms, id .. ' amqp')
+    if kind == 'endpoint.disabled' or kind == 'endpoint.warning' then call('ZADD', OUTBOX, due_ms, id .. ' mail') end
+  end
+end
+
+-- Records drops in their minute's notice, which is due when the minute is over.
+local function tell_many(e, reason, count)
+  local minute = math.floor(now / 60000)
+  local id = 'dropped-' .. e.name .. '-' .. reason .. '-' .. minute
+  local before = call('HGET', NOTICES, id)
+  if before then
+    local start, told = string.match(before, '^(.*\n)(%d+)$')
+    call('HSET', NOTICES, id, start .. (told + count))
+  else
+    tell(id, 'event.dropped', e, '', reason, count, (minute + 1) * 60000)
+  end
+end
+
+-- Takes one event out of the dropped list.
+local function undrop(e, id)
+  local text = call('HGET', e.dropped, id)
+  if not text then return nil end
+  local entry = string.sub(text, string.find(text, '\n', 1, true) + 1)
+  local h = head(entry)
+  call('HDEL', e.dropped, id)
+  call('ZREM', e.droppedix, id)
+  call('ZREM', e.droppedat, id)
+  e.dn, e.db, e.dirty = e.dn - 1, e.db - h.len, true
+  return entry, h
+end
+
+-- Takes the oldest event out of the dropped list for good; its id.
+local function forget_dropped(e)
+  local oldest = call('ZRANGE', e.droppedix, 0, 0)[1]
+  local _, h = undrop(e, oldest)
+  let_go(h.ref)
+end
+
+-- Puts an event that has left its lane into the dropped list.
+local function into_dropped(e, entry, h, reason)
+  local _, same = undrop(e, h.id)
+  if same then let_go(same.ref) end
+  call('HSET', e.dropped, h.id, now .. ' ' .. reason .. '\n' .. entry)
+  call('ZADD', e.droppedix, h.seq, h.id)
+  call('ZADD', e.droppedat, now, h.id)
+  e.dn, e.db, e.dirty = e.dn + 1, e.db + h.len, true
+  while e.dn > dropped_max do forget_dropped(e) end
+end
+
+-- Counts an event out of the waiting ones.
+local function leave(e, h)
+  e.ev, e.by, e.dirty, waiting = e.ev - 1, e.by - h.len, true, waiting - 1
+end
+
+-- Drops a lane's current event, or the first of its queue.
+local function drop(l, current, reason, keep)
+  local e, entry = l.ep, call('LPOP', current and l.cur or l.queue)
+  local h = head(entry)
+  leave(e, h)
+  if current then l.sq, l.rd, l.at, l.tr, l.tk, l.le, l.dirty = 0, 0, 0, '0', '', 0, true end
+  if keep then into_dropped(e, entry, h, reason) else let_go(h.ref) end
+  return h
+end
+
+-- The number and time of the first event of a lane that may be dropped: of its queue, or its current one if `may`.
+local function first(l, may)
+  local current = l.sq ~= 0 and may(l)
+  local entry = current and call('LINDEX', l.cur, 0) or call('LINDEX', l.queue, 0)
+  if not entry then return nil end
+  local seq, at_ms = string.match(entry, '^(%d+) (%d+)')
+  return {seq = number(seq), at_ms = number(at_ms), current = current}
+end
+
+-- Goes through an endpoint's waiting events, oldest first, and drops those that `want` says, at most `most`; what was
+-- emptied becomes idle. Current events are met where `may` says. Answers how many it dropped.
+local function drop_oldest(e, may, want, most, reason, keep)
+  if most <= 0 then return 0 end
+  local firsts, dropped = {}, 0
+  for _, l in ipairs(e.lanes) do firsts[l] = first(lane(l), may) end
+  while dropped < most do
+    local oldest
+    for _, l in ipairs(e.lanes) do
+      if firsts[l] and (not oldest or firsts[l].seq < firsts[oldest].seq) and want(firsts[l]) then oldest = l end
+    end
+    if not oldest then break end
+    drop(oldest, firsts[oldest].current, reason, keep)
+    dropped = dropped + 1
+    firsts[oldest] = first(oldest, may)
+    if not firsts[oldest] and oldest.sq == 0 then put(oldest, 'idle') end
+  end
+  return dropped
+end
+
+-- Whether nothing may be sent to an endpoint now.
+local function blocked(e) return e.st ~= 'e' or not entitled(e.ws) end
+
+-- Takes an endpoint's failures out of its window.
+local function forgive(e)
+  local window = quota_scope == 'endpoint' and e.fails or e.ws.fails
+  local failures = call('ZRANGE', window, 0, -1)
+  for i = 1, #failures do
+    if string.match(failures[i], '^%S+') == e.name then call('ZREM', window, failures[i]) end
+  end
+end
+
+-- Counts endpoints of a workspace by state, for the gauges: `plan` '' stands for one never set.
+local function count(w, state, change)
+  call('HINCRBY', w.key, 'n' .. state, change)
+  call('HINCRBY', PART, 'n' .. state .. ':' .. (call('HGET', w.key, 'plan') or ''), change)
+end
+
+-- Stops an endpoint; exactly one notice per disabling.
+local function disable(e, reason)
+  forgive(e)
+  count(e.ws, e.st, -1)
+  e.st, e.gen, e.dirty = 'd', e.gen + 1, true
+  count(e.ws, e.st, 1)
+  call('HSET', e.key, 'wy', reason, 'ms', now)
+  tell('disabled-' .. e.name .. '-' .. e.gen, 'endpoint.disabled', e, '', reason, '', now)
+end
+
+-- A lease on a lane that has an event, as the caller reads it; `version` is the configuration he has at hand.
+local function leased(l, version)
+  local e = l.ep
+  local entry = call('LINDEX', l.cur, 0)
+  local ref = string.match(entry, '^%d+ %d+ %d+ %d %S+ %S+ %S+ (%S+)')
+  local body = ref ~= '-' and call('HGET', BODIES, ref) or ''
+  local config = version ~= e.cv and call('HGET', e.ws.eps, e.name) or ''
+  return {l.rd, l.at + 1, l.gn, l.su, entry, body, config}
+end
+
+-- Takes a lease on a lane that has an event.
+local function lease(l, token)
+  local e = l.ep
+  if l.sq == 0 then
+    local entry = call('LMOVE', l.queue, l.cur, 'LEFT', 'RIGHT')
+    l.sq, l.rd, l.at, l.tr = number(string.match(entry, '^%d+')), 1, 0, '0'
+  elseif l.gn ~= e.gen then
+    l.rd, l.at = l.rd + 1, 0
+  end
+  l.gn, l.tk, l.le = e.gen, token, now + lease_ms
+  put(l, 'leased', now + lease_ms)
+end
+
+-- Whether a lane has an event.
+local function has_event(l) return l.sq ~= 0 or call('LLEN', l.queue) > 0 end
+
+-- Deletes an endpoint: it is gone at once, and what it leaves is purged in steps. Answers how many events waited.
+local function remove(e)
+  local w, old = e.ws, call('HGET', e.key, 'old') or ''
+  forgive(e)
+  count(w, e.st, -1)
+  waiting = waiting - e.ev
+  call('HSET', PURGING, w.name .. '/' .. e.name, old .. e.lay)
+  call('SREM', RELEASING, w.name .. '/' .. e.name)
+  call('HDEL', w.eps, e.name)
+  call('DEL', e.key)
+  e.there, e.dirty, e.layouts = false, false, nil
+  return e.ev
+end

@@ -1,0 +1,49 @@
+-- Creates an endpoint or replaces its configuration, with the workspace's routing, in one step.
+--
+-- KEYS  lib's, one endpoint.
+-- ARGV  lib's; then the routing version that was read, the new one, its routing, the configuration, its version, the
+--       layouts that were read, the new ones, '1' if there would be too many, most endpoints of a workspace.
+-- Returns done, release (done, and lanes are to be released), again (somebody changed the routing or used a layout
+--       meanwhile), conflict, missing, limit or draining.
+local e = E[1]
+local w = e.ws
+local version, version_new, routing, config, config_version =
+  ARGV[rest], ARGV[rest + 1], ARGV[rest + 2], ARGV[rest + 3], number(ARGV[rest + 4])
+local layouts_read, layouts_new, draining, endpoints_max =
+  ARGV[rest + 5], ARGV[rest + 6], ARGV[rest + 7] == '1', number(ARGV[rest + 8])
+
+local there = endpoint(e)
+if config_version == 1 then
+  if there or call('HEXISTS', PURGING, w.name .. '/' .. e.name) == 1 then return 'conflict' end
+  if call('HLEN', w.eps) >= endpoints_max then return 'limit' end
+else
+  if not there then return 'missing' end
+  if number(e.cv) + 1 ~= config_version then return 'conflict' end
+end
+if (call('HGET', w.key, 'rv') or '1') ~= version then return 'again' end
+if there and shape(e) ~= layouts_read then return 'again' end
+if draining then return 'draining' end
+
+if there then
+  if layouts_new ~= layouts_read then
+    local busy_now = {}
+    for _, layout in ipairs(layouts(e)) do busy_now[layout.n] = layout.busy end
+    e.layouts = {}
+    for n, lanes, used in string.gmatch(layouts_new, '(%d+):(%d+):(%d)') do
+      local layout = {n = number(n), lanes = number(lanes), busy = busy_now[number(n)] or 0, used = used}
+      e.layouts[#e.layouts + 1] = layout
+    end
+    relay(e)
+  end
+  save()
+else
+  local n, lanes = string.match(layouts_new, '^(%d+):(%d+)')
+  call('HSET', e.key, 'st', 'e', 'gen', 0, 'seq', 0, 'ev', 0, 'by', 0, 'dn', 0, 'db', 0, 'ln', 0,
+    'lay', n .. ':' .. lanes .. ':0:0')
+  count(w, 'e', 1)
+end
+call('HSET', e.key, 'cv', config_version)
+call('HSET', w.eps, e.name, config)
+call('HSET', w.key, 'rv', version_new, 'rt', routing)
+call('ZADD', WORKSPACES, 0, w.name)
+return e.releasing and 'release' or 'done'

@@ -1,0 +1,66 @@
+-- Looks after endpoints: limits of age and retention, and lanes of layouts that are long drained. One bounded step.
+--
+-- KEYS  lib's, with all lanes of the endpoints' layouts, also of drained ones.
+-- ARGV  lib's; then most events to drop per endpoint; then per endpoint the layouts that its lanes were named by.
+-- Returns {per endpoint {dropped, at_ms of its oldest event (0 without one)}, endpoints to release, now_ms}. An endpoint
+--       whose layouts are others now is left alone.
+local MOST = number(ARGV[rest])
+
+local function expire_dropped(e)
+  local old = call('ZRANGEBYSCORE', e.droppedat, '-inf', now - retention_ms, 'LIMIT', 0, MOST)
+  for i = 1, #old do
+    local _, h = undrop(e, old[i])
+    let_go(h.ref)
+  end
+end
+
+-- Rows leave in the order of their numbers: one that is not old yet keeps those after it.
+local function expire_log(e)
+  call('LTRIM', e.log, 0 - log_max, -1)
+  for _ = 1, log_max do
+    local row = call('LINDEX', e.log, 0)
+    if not row or number(string.match(row, '^%d+ (%d+)')) + log_age_ms > now then return end
+    call('LPOP', e.log)
+  end
+end
+
+-- Nobody will repeat the last commit of a lane whose layout was drained a lease ago.
+local function forget_drained(e)
+  local old, kept = call('HGET', e.key, 'old'), {}
+  for n, lanes, at_ms in string.gmatch(old or '', '(%d+):(%d+):(%d+),') do
+    if number(at_ms) + lease_ms > now then
+      kept[#kept + 1] = n .. ':' .. lanes .. ':' .. at_ms .. ','
+    else
+      for _, l in ipairs(e.lanes) do
+        if l.layout == number(n) then call('DEL', l.key) end
+      end
+    end
+  end
+  if old then call('HSET', e.key, 'old', table.concat(kept)) end
+end
+
+local function oldest_ms(e)
+  local oldest = 0
+  for _, l in ipairs(e.lanes) do
+    local event = first(lane(l), function() return true end)
+    if event and (oldest == 0 or event.at_ms < oldest) then oldest = event.at_ms end
+  end
+  return oldest
+end
+
+local function tend(e, layouts_read)
+  if not endpoint(e) or shape(e) ~= layouts_read then return {0, 0} end
+  local function untried(l) return l.le <= now and l.tr == '0' end
+  local function old(event) return event.at_ms + age_ms_max <= now end
+  local dropped = e.ev > 0 and drop_oldest(e, untried, old, MOST, 'backlog_age', true) or 0
+  if dropped > 0 then tell_many(e, 'backlog_age', dropped) end
+  if e.dn > 0 then expire_dropped(e) end
+  if e.ln > 0 then expire_log(e) end
+  forget_drained(e)
+  return {dropped, e.ev > 0 and oldest_ms(e) or 0}
+end
+
+local tended = {}
+for i = 1, #E do tended[i] = tend(E[i], ARGV[rest + i]) end
+save()
+return {tended, releasing(), now}

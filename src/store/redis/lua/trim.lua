@@ -1,0 +1,31 @@
+-- Drops what an endpoint has past its limits of events and bytes: one bounded step.
+--
+-- KEYS  lib's, with all lanes of the endpoint's layouts.
+-- ARGV  lib's; then the layouts that the lanes were named by, most events to drop.
+-- Returns {what, dropped for events, dropped for bytes, lanes emptied, endpoints to release}; what is done, more (call
+--       again) or again (the layouts are others now: read them and call again).
+local LAYOUTS, MOST = ARGV[rest], number(ARGV[rest + 1])
+local e = E[1]
+if not endpoint(e) then return {'done', 0, 0, {}, {}} end
+if shape(e) ~= LAYOUTS then return {'again', 0, 0, {}, {}} end
+
+local function never() return false end
+local function any() return true end
+local events = drop_oldest(e, never, any, math.min(MOST, e.ev - events_max), 'backlog_events', true)
+local bytes, evicted, left = 0, 0, MOST - events
+local function past() return e.by + e.db > bytes_max end
+while evicted < left and past() and e.dn > 0 do
+  forget_dropped(e)
+  evicted = evicted + 1
+end
+if evicted < left and e.dn == 0 then bytes = drop_oldest(e, never, past, left - evicted, 'backlog_bytes', false) end
+if events > 0 then tell_many(e, 'backlog_events', events) end
+if bytes > 0 then tell_many(e, 'backlog_bytes', bytes) end
+save()
+
+local emptied = {}
+for i = 1, #L do
+  if lane(L[i]).st == 'idle' then emptied[#emptied + 1] = i end
+end
+local full = events + evicted + bytes >= MOST
+return {full and 'more' or 'done', events, bytes, emptied, releasing()}

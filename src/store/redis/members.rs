@@ -1,0 +1,57 @@
+//! Deliverers that are alive, how they wake each other, and how full the server is.
+
+use tokio::sync::mpsc;
+
+use super::connect::Call;
+use super::reply::{bytes, list, text};
+use super::{RedisStore, scripts};
+use crate::decide::ids::LaneId;
+use crate::store::Result;
+use crate::store::lanes::Memory;
+
+/// A deliverer that did not beat for so long is dead.
+const DEAD_AFTER_MS: u64 = 3_000;
+/// Wakes that may wait for one deliverer; past it they wait in `connect`, and more are lost.
+const WAKES_MAX: usize = 16;
+
+impl RedisStore {
+    pub(super) async fn beat_member(&self, member: &str) -> Result<Vec<String>> {
+        let arguments = vec![self.now(), DEAD_AFTER_MS.to_string().into(), member.to_owned().into()];
+        let call = Call { script: &scripts::BEAT, keys: vec![self.keys.members()], arguments };
+        list(self.run("beat", &call).await?)?.into_iter().map(text).collect()
+    }
+
+    pub(super) async fn wake_member(&self, member: &str, lanes: &[LaneId]) -> Result<()> {
+        let lanes: Vec<String> = lanes.iter().map(ToString::to_string).collect();
+        let mut command = redis::cmd("PUBLISH");
+        command.arg(self.keys.wake(member)).arg(lanes.join("\n"));
+        self.send("wake", &command).await.map(drop)
+    }
+
+    pub(super) async fn listen(&self, member: &str) -> Result<mpsc::Receiver<Vec<LaneId>>> {
+        let mut messages = self.links.source().listen(&self.keys.wake(member)).await?;
+        let (sender, receiver) = mpsc::channel(WAKES_MAX);
+        tokio::spawn(async move {
+            while let Some(message) = messages.recv().await {
+                let text = String::from_utf8_lossy(&message).into_owned();
+                let lanes = text.lines().filter_map(LaneId::parse).collect();
+                if sender.send(lanes).await.is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(receiver)
+    }
+
+    pub(super) async fn memory_used(&self) -> Result<Memory> {
+        let mut command = redis::cmd("INFO");
+        command.arg("memory");
+        let info = bytes(self.send("memory", &command).await?)?;
+        let info = String::from_utf8_lossy(&info).into_owned();
+        let figure = |name: &str| {
+            let found = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            found.and_then(|figure| figure.trim().parse().ok()).unwrap_or(0)
+        };
+        Ok(Memory { used: figure("used_memory"), max: figure("maxmemory") })
+    }
+}

@@ -1,0 +1,64 @@
+//! The Lua scripts: each one operation, whole or not at all.
+//!
+//! A script is known by the hash of its text, so two releases run side by side on one Redis. What they share is put
+//! before each as text (`lib.lua`, and `flow.lua` where events move); a Redis function library would be shared state
+//! with versions of its own. A script that drains may run when Redis is full; one that adds is refused then, whole
+//! and up front, before it has written anything.
+
+use std::sync::LazyLock;
+
+/// A script's text and the hash that `EVALSHA` takes.
+#[derive(Debug)]
+pub(super) struct Script {
+    pub text: String,
+    pub hash: String,
+}
+
+const ADDS: &str = "#!lua\n";
+const DRAINS: &str = "#!lua flags=allow-oom\n";
+const READS: &str = "#!lua flags=no-writes\n";
+
+const LIB: &str = concat!("local LEAN = false\n", include_str!("lua/lib.lua"));
+const LIB_LEAN: &str = concat!("local LEAN = true\n", include_str!("lua/lib.lua"));
+const FLOW: &str = include_str!("lua/flow.lua");
+
+impl Script {
+    fn new(parts: &[&str]) -> Self {
+        let text = parts.concat();
+        let hash = redis::Script::new(&text).get_hash().to_owned();
+        Self { text, hash }
+    }
+}
+
+macro_rules! scripts {
+    ($($name:ident = $($part:expr),+;)+) => {
+        $(pub(super) static $name: LazyLock<Script> = LazyLock::new(|| Script::new(&[$($part),+]));)+
+    };
+}
+
+scripts! {
+    APPEND = ADDS, LIB_LEAN, include_str!("lua/append.lua");
+    DUE = READS, include_str!("lua/due.lua");
+    CLAIM = DRAINS, LIB, FLOW, include_str!("lua/claim.lua");
+    COMMIT = DRAINS, LIB, FLOW, include_str!("lua/commit.lua");
+    GIVE_BACK = DRAINS, LIB, include_str!("lua/give_back.lua");
+    TRIM = DRAINS, LIB, FLOW, include_str!("lua/trim.lua");
+    RELEASE = DRAINS, LIB, include_str!("lua/release.lua");
+    TEND = DRAINS, LIB, FLOW, include_str!("lua/tend.lua");
+    PURGE = DRAINS, LIB, FLOW, include_str!("lua/purge.lua");
+    BEAT = DRAINS, include_str!("lua/beat.lua");
+    NOTICES = DRAINS, include_str!("lua/notices.lua");
+    SETTLE = DRAINS, include_str!("lua/settle.lua");
+    PUT_WORKSPACE = ADDS, LIB, include_str!("lua/put_workspace.lua");
+    PUT_ENDPOINT = ADDS, LIB, FLOW, include_str!("lua/put_endpoint.lua");
+    DELETE = DRAINS, LIB, FLOW, include_str!("lua/delete.lua");
+    ENABLE = DRAINS, LIB, FLOW, include_str!("lua/enable.lua");
+    DISABLE = DRAINS, LIB, FLOW, include_str!("lua/disable.lua");
+    RESEND = ADDS, LIB, FLOW, include_str!("lua/resend.lua");
+    LOOK = READS, LIB, include_str!("lua/look.lua");
+    QUOTA = READS, LIB, include_str!("lua/quota.lua");
+    STATS = READS, LIB, include_str!("lua/stats.lua");
+    ATTEMPTS = READS, LIB, include_str!("lua/attempts.lua");
+    DROPPED = READS, LIB, FLOW, include_str!("lua/dropped.lua");
+    PAYLOAD = READS, LIB, FLOW, include_str!("lua/payload.lua");
+}
