@@ -4,7 +4,10 @@
 //! attempt is data, not an `Err`.
 
 pub mod attempt;
+pub mod event;
+pub mod event_types;
 pub mod ids;
+pub mod json;
 pub mod notice;
 pub mod policy;
 pub mod quota;

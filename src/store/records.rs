@@ -35,8 +35,9 @@ pub trait Records: Send + Sync {
     /// it ceases to be, lanes are held as they are claimed. Raises the routing version when the plan changed.
     async fn put_workspace(&self, workspace: &WorkspaceId, record: &Workspace) -> Result<()>;
 
-    /// Deletes a workspace with its endpoints and all that waits for them. `false` when there was none.
-    async fn delete_workspace(&self, workspace: &WorkspaceId) -> Result<bool>;
+    /// Deletes a workspace with its endpoints and all that waits for them; answers how many events were dropped by it.
+    /// `None` when there was none.
+    async fn delete_workspace(&self, workspace: &WorkspaceId) -> Result<Option<u64>>;
 
     /// The routing of a workspace, as [`Intake::append`](super::lanes::Intake::append) checks it.
     async fn routing(&self, workspace: &WorkspaceId) -> Result<Routing>;
@@ -52,14 +53,15 @@ pub trait Records: Send + Sync {
     /// newest one if that was never used and is not the oldest.
     async fn put_endpoint(&self, workspace: &WorkspaceId, endpoint: &EndpointId, config: &Config) -> Result<Put>;
 
-    /// Deletes an endpoint and all that waits for it; what was under way is answered `Gone`. `false` when there was none.
-    async fn delete_endpoint(&self, workspace: &WorkspaceId, endpoint: &EndpointId) -> Result<bool>;
+    /// Deletes an endpoint and all that waits for it; what was under way is answered `Gone`. Answers how many events were
+    /// dropped by it; `None` when there was no such endpoint.
+    async fn delete_endpoint(&self, workspace: &WorkspaceId, endpoint: &EndpointId) -> Result<Option<u64>>;
 
     /// Enables a disabled endpoint: its generation rises, its failures count is clean, a notice is recorded, and its
     /// lanes become ready, each beginning a new round with its current event. With `discard`, everything that waited at
     /// the time of the call is dropped first. Enabling an enabled one changes nothing (and discards nothing).
-    /// `false` when there is no such endpoint.
-    async fn enable(&self, workspace: &WorkspaceId, endpoint: &EndpointId, discard: bool) -> Result<bool>;
+    /// Answers how many events were discarded; `None` when there is no such endpoint.
+    async fn enable(&self, workspace: &WorkspaceId, endpoint: &EndpointId, discard: bool) -> Result<Option<u64>>;
 
     /// Disables an enabled endpoint by hand: its generation rises, its failures leave the window, a notice is recorded.
     /// `false` when there is no such endpoint.
