@@ -1,6 +1,7 @@
 //! Recadero: events from RabbitMQ, in order, to webhooks.
 
 pub mod clock;
+pub mod config;
 pub mod decide;
 pub mod observe;
 pub mod store;
