@@ -24,9 +24,16 @@
 //! A lane holds its *current* event apart from its *queue*: the current one is being tried or has recorded
 //! attempts, and no limit ever removes it. A lane that is `ready`, `leased` or `waiting` stands in one of the
 //! partition's two `due` sets, healthy or suspect, at the time when something should happen to it: now, the
-//! lease's end, the retry. A crashed worker's lane comes back by itself when its lease ends.
+//! lease's end, the retry. A crashed worker's lane comes back by itself when its lease ends. A lane that loses its
+//! last event leaves `due`.
+//!
+//! # Order and time
+//!
+//! What is said to be *over* or *too old* after a span is so from its last millisecond on: at `begin + span <= now`.
+//! Answers are in the order that their operation states; ties, and lanes said to have become ready, are in none.
 
 pub mod lanes;
+pub mod memory;
 pub mod outbox;
 pub mod records;
 

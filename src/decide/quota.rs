@@ -38,6 +38,11 @@ impl Window {
         self.failures.retain(|failure| failure.endpoint != *endpoint);
     }
 
+    /// When the oldest failure of the window ended, Unix milliseconds.
+    pub fn oldest_ms(&self) -> Option<u64> {
+        self.failures.front().map(|failure| failure.at_ms)
+    }
+
     /// How many failures the window holds.
     pub fn count(&self) -> u32 {
         u32::try_from(self.failures.len()).unwrap_or(u32::MAX)

@@ -15,6 +15,9 @@ use crate::decide::notice::DropReason;
 use crate::decide::retry::Next;
 use crate::decide::route::Routing;
 
+/// How much longer than an attempt's limit a lease lasts.
+pub const LEASE_MARGIN: Duration = Duration::from_secs(10);
+
 /// Events in, leases and outcomes.
 #[async_trait]
 pub trait Lanes: Send + Sync {
@@ -23,25 +26,31 @@ pub trait Lanes: Send + Sync {
     /// that safe, and nothing overtakes.
     async fn intake(&self) -> Result<Box<dyn Intake>>;
 
-    /// Lanes of a pool that something should happen to by now, the longest due first, at most `limit`.
+    /// Lanes of a pool that something should happen to by now, the longest due first, at most `limit`. An endpoint's
+    /// being disabled does not show here: a lane is found to be held when it is claimed.
     async fn due(&self, partition: Partition, pool: Pool, limit: usize) -> Result<Vec<Due>>;
 
     /// Takes leases on lanes of one partition; answers in the order asked.
     ///
     /// A lane is leased when it is due and has an event: `ready`, `waiting` and its time has come, or `leased` and
-    /// the lease has ended. Asking again under the token that holds the lease gives the same lease. A lane whose
-    /// endpoint is disabled, or whose workspace's plan is not entitled, is *held*: it leaves `due`. The endpoint's
-    /// generation differs from the one of the lane's last claim: a new round begins at attempt 1.
+    /// the lease has ended. Asking again under the token that holds the lease (also past its end, if nobody took the
+    /// lane over) gives the same lease, in full length from now. A lane whose endpoint is disabled, or whose workspace's
+    /// plan is not entitled, is *held*, whoever asks: it leaves `due`, and nobody took it over. The endpoint's generation
+    /// differs from the one of the lane's last claim: a new round begins at attempt 1.
     async fn claim(&self, partition: Partition, wants: &[Want]) -> Result<Vec<Claim>>;
 
     /// Records the ends of attempts on lanes of one partition; answers in the order given. See [`Commit`].
     async fn commit(&self, partition: Partition, commits: &[Commit]) -> Result<Vec<Committed>>;
 
-    /// Puts back to `ready` a lane leased under `token` whose attempt was never begun. Anything else: no effect.
+    /// Puts back to `ready`, due now, a lane leased under `token` (also past the lease's end) whose attempt was never
+    /// begun; its event stays current. Anything else: no effect.
     async fn give_back(&self, partition: Partition, lane: &LaneId, token: Token) -> Result<()>;
 
     /// One bounded step of a partition's upkeep: limits of age, retention, unfinished releases and purges, and
     /// the figures for the gauges. `from` is what the last step answered; `None` begins a new round.
+    ///
+    /// By age it drops what waits, and a lane's current event only if no attempt was recorded of it and no lease runs.
+    /// What is past its retention is there until a sweep takes it.
     async fn sweep(&self, partition: Partition, from: Option<u64>) -> Result<Swept>;
 
     /// Says that a deliverer is alive and answers with all that are, in order of their names. Each beats every
@@ -67,11 +76,16 @@ pub trait Intake: Send + Sync {
     /// Appends a partition's events to their lanes, in order.
     ///
     /// Each event whose id was already seen in its workspace within the dedupe window is answered `Duplicate` and
-    /// not appended. At the first event whose routing version is not the present one it stops and answers with
-    /// the present routing in [`Appended::stale`]; what came before is done. An idle lane of the endpoint's
-    /// oldest unfinished layout becomes `ready`; lanes of newer layouts are filled but stay out of `due` until the
-    /// older ones are empty and unleased. Where an endpoint is now past a backlog limit, its oldest events are
-    /// dropped, never a lane's current one: dropped events' bytes go first when bytes are what is short.
+    /// not appended (the window is divided into four buckets of time, and an id remembered in the bucket it was taken
+    /// in and the four that follow). At the first event whose routing version is not the present one it stops, a seen
+    /// id or not, and answers with the present routing in [`Appended::stale`]; what came before is done. An idle lane
+    /// of the endpoint's oldest unfinished layout becomes `ready`, whether or not the endpoint is disabled; lanes of
+    /// newer layouts are filled but stay out of `due` until the older ones are empty and unleased.
+    ///
+    /// Then the limits, for each endpoint that the group touched. Current events count in them and are never dropped.
+    /// While more events wait than may, the oldest goes to the dropped list. While the bodies of waiting and dropped
+    /// events have more bytes than they may, the oldest of the dropped list goes, then the oldest that waits, which is
+    /// not kept.
     async fn append(&self, partition: Partition, items: &[Append]) -> Result<Appended>;
 
     /// Waits until everything appended on this intake has reached the durability that the store was opened with.
@@ -119,7 +133,7 @@ pub enum Taken {
     Stored,
     /// Its id was seen before.
     Duplicate,
-    /// It has no lane.
+    /// It has no lane. Its id counts as seen all the same.
     Unmatched,
 }
 
@@ -225,7 +239,9 @@ pub struct Waiting {
 ///
 /// It takes effect only while `token` holds the lane's lease (also past the lease's end, if nobody took the lane)
 /// and `seq`, `round` and `attempt` are the current ones; else the answer is [`After::Lost`] and nothing is
-/// recorded. The lane remembers its last commit and answers a repeat with the same answer, without counting twice.
+/// recorded. The lane remembers its last commit, for the length of a lease at least, and answers a repeat with the same
+/// answer, without counting twice; where that was [`After::Next`], a repeat asks for that lease again, and is answered
+/// `Held` or `Lost` in its place when it is no longer to be had.
 ///
 /// In one step:
 /// - the row goes into the attempts log and the hour's statistics;
@@ -240,8 +256,9 @@ pub struct Waiting {
 /// - *failed* under an older generation: logged, counts for nothing; `Drop` drops, else the event stays current and
 ///   a new round begins at once if the endpoint is enabled again.
 ///
-/// The lane's next lease follows by the same rules as a claim's, under the same token, if `more` is set and the lane
-/// stays in its pool.
+/// The lane's next lease follows by the same rules as a claim's, under the same token and in full length from now, if
+/// `more` is set and the lane stays in its pool. An empty lane is `Idle`, whatever its endpoint's state. A lane whose
+/// workspace lost its plan still counts failures and waits for its retry; it is held when it is claimed.
 #[derive(Clone, Debug)]
 pub struct Commit {
     /// The lease's lane, token, seq, round, attempt and generation.
@@ -316,7 +333,7 @@ pub struct Swept {
     pub backlog_events: u64,
     /// The age of the oldest event met in this step, in milliseconds.
     pub oldest_ms: u64,
-    /// The partition's endpoints by status.
+    /// The partition's endpoints by status; a status without any is left out.
     pub endpoints: Vec<(EndpointStatus, u64)>,
 }
 

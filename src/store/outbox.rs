@@ -1,5 +1,14 @@
 //! Notices on their way out. Each is recorded in the very step that made it true, once per channel, and leaves the
 //! outbox only when its sending was recorded: at least once, always under the same id.
+//!
+//! | kind | id | due |
+//! |---|---|---|
+//! | disabled, enabled | `disabled-<endpoint>-<generation after>`, `enabled-…`; an enabling's reason is `manual` | now |
+//! | warning | `warning-<workspace, or endpoint as the quota's scope says>-<at_ms>`; about the endpoint that failed | now |
+//! | dropped after retries | `dropped-<endpoint>-<seq>`, with the event | now |
+//! | dropped otherwise | `dropped-<endpoint>-<reason>-<minute>`, with a count; `at_ms` is the first one's | when the minute is over |
+//!
+//! The minute is the store's Unix time in whole minutes. A deletion's drops are not told: who deletes knows.
 
 use std::time::Duration;
 
@@ -32,7 +41,7 @@ pub struct Outgoing {
     pub notice: Notice,
     /// How.
     pub channel: Channel,
-    /// Sendings begun before this one.
+    /// Leases on it before this one.
     pub tries: u32,
 }
 

@@ -32,14 +32,16 @@ pub trait Records: Send + Sync {
     ) -> Result<Vec<WorkspaceId>>;
 
     /// Sets a workspace's record. Where the plan becomes entitled, its held lanes become ready again in order; where
-    /// it ceases to be, lanes are held as they are claimed. Raises the routing version when the plan changed.
+    /// it ceases to be, lanes are held as they are claimed. Raises the routing version when the plan changed (from none
+    /// to one is a change).
     async fn put_workspace(&self, workspace: &WorkspaceId, record: &Workspace) -> Result<()>;
 
-    /// Deletes a workspace with its endpoints and all that waits for them; answers how many events were dropped by it.
-    /// `None` when there was none.
+    /// Deletes a workspace with its endpoints and all that waits for them. `None` when there was none; else how many
+    /// events were dropped by it. The routing version rises and is never used again, and ids seen stay seen.
     async fn delete_workspace(&self, workspace: &WorkspaceId) -> Result<Option<u64>>;
 
-    /// The routing of a workspace, as [`Intake::append`](super::lanes::Intake::append) checks it.
+    /// The routing of a workspace, as [`Intake::append`](super::lanes::Intake::append) checks it. Versions count from 1,
+    /// which is also that of a workspace that nothing was ever set of.
     async fn routing(&self, workspace: &WorkspaceId) -> Result<Routing>;
 
     /// All endpoints of a workspace, in the order of their creation.
@@ -49,18 +51,21 @@ pub trait Records: Send + Sync {
     async fn endpoint(&self, workspace: &WorkspaceId, endpoint: &EndpointId) -> Result<Option<Endpoint>>;
 
     /// Creates an endpoint (`config.version` 1 and an id never used) or replaces its configuration (`config.version`
-    /// one more than the present). Raises the routing version; a change of `lanes` opens a new layout, or replaces the
-    /// newest one if that was never used and is not the oldest.
+    /// one more than the present). Raises the routing version by one, whatever changed; a change of `lanes` opens a new
+    /// layout, with the next number, or replaces the newest one, under its number, if that was never used and is not the
+    /// oldest. A layout that is not the newest ends when its lanes are empty; at once, if they are so already.
     async fn put_endpoint(&self, workspace: &WorkspaceId, endpoint: &EndpointId, config: &Config) -> Result<Put>;
 
-    /// Deletes an endpoint and all that waits for it; what was under way is answered `Gone`. Answers how many events were
-    /// dropped by it; `None` when there was no such endpoint.
+    /// Deletes an endpoint and all that waits for it; what was under way is answered `Gone`. `None` when there was
+    /// none; else how many events were dropped by it, current ones included.
     async fn delete_endpoint(&self, workspace: &WorkspaceId, endpoint: &EndpointId) -> Result<Option<u64>>;
 
     /// Enables a disabled endpoint: its generation rises, its failures count is clean, a notice is recorded, and its
-    /// lanes become ready, each beginning a new round with its current event. With `discard`, everything that waited at
-    /// the time of the call is dropped first. Enabling an enabled one changes nothing (and discards nothing).
-    /// Answers how many events were discarded; `None` when there is no such endpoint.
+    /// lanes become ready, also those that waited for a retry, each beginning a new round with its current event; a lane
+    /// with a running lease goes on when that is over. With `discard`, everything that waited at the time of the call is
+    /// dropped first, current events too, but not one under a running lease. Enabling an enabled one changes nothing
+    /// (and discards nothing).
+    /// `None` when there is no such endpoint; else how many events were dropped by it.
     async fn enable(&self, workspace: &WorkspaceId, endpoint: &EndpointId, discard: bool) -> Result<Option<u64>>;
 
     /// Disables an enabled endpoint by hand: its generation rises, its failures leave the window, a notice is recorded.
@@ -91,12 +96,15 @@ pub trait Records: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Dropped>>;
 
-    /// An event whose payload this endpoint still has: delivered and kept, dropped, or a lane's current one.
+    /// An event whose payload this endpoint still has: delivered and kept, dropped, or a lane's current one; in this
+    /// order, if several have its id.
     async fn payload(&self, workspace: &WorkspaceId, endpoint: &EndpointId, event: &EventId)
     -> Result<Option<Waiting>>;
 
     /// Puts events once more at the end of their lanes, in the order given, as resent ones: a dropped one moves (asked
-    /// twice, it moves once), a delivered one whose payload is kept is copied. Answers for each whether it was done.
+    /// twice, it moves once), a delivered one whose payload is kept is copied. Each gets a new number, `at_ms` is now,
+    /// and its lane is its contact's in the newest layout. No limit is enforced here; the next append does. Answers for
+    /// each whether it was done.
     async fn resend(
         &self,
         workspace: &WorkspaceId,
@@ -286,7 +294,7 @@ pub struct Attempt {
 /// Upper bounds of the duration buckets of the statistics, in milliseconds; the last bucket has none.
 pub const DURATION_BUCKETS_MS: [u64; 7] = [50, 100, 250, 500, 1000, 2500, 5000];
 
-/// One hour of an endpoint's statistics.
+/// One hour of an endpoint's statistics, by when the store recorded an attempt.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct HourStats {
     /// When the hour began, Unix milliseconds.

@@ -1,0 +1,100 @@
+//! Events in: append, and the same end of a lane for resent ones.
+
+use std::collections::BTreeSet;
+
+use super::state::{State, Step, ms};
+use crate::decide::ids::{EndpointId, EventId, LaneId, Partition, WorkspaceId};
+use crate::decide::notice::DropReason;
+use crate::store::lanes::{Append, Appended, Taken, Waiting};
+use crate::store::records::{ResendFrom, Resent};
+
+impl State {
+    pub fn append(&mut self, partition: Partition, items: &[Append], now_ms: u64) -> Appended {
+        let mut appended = Appended::default();
+        let mut touched: BTreeSet<(WorkspaceId, EndpointId)> = BTreeSet::new();
+        for item in items {
+            let present = self.space(&item.workspace).map(|space| space.routing_version);
+            if present.unwrap_or(super::state::ROUTING_VERSION_FIRST) != item.routing_version {
+                appended.stale = Some((item.workspace.clone(), self.routing(&item.workspace)));
+                break;
+            }
+            appended.taken.push(self.append_one(partition, item, now_ms, &mut appended.ready));
+            touched.extend(item.lanes.iter().map(|lane| (item.workspace.clone(), lane.endpoint.clone())));
+        }
+        let mut dropped = std::collections::BTreeMap::<DropReason, u64>::new();
+        for (workspace, endpoint) in touched {
+            let Some((space, mut step)) = self.open(partition, &workspace, now_ms) else { continue };
+            let Some(endpoint) = space.endpoints.get_mut(&endpoint) else { continue };
+            endpoint.enforce_limits(&mut step);
+            let Step { ready, dropped: of_endpoint, .. } = step;
+            appended.ready.extend(ready);
+            for (reason, count) in of_endpoint {
+                *dropped.entry(reason).or_default() += count;
+            }
+        }
+        appended.dropped = dropped.into_iter().collect();
+        appended.ready.retain(|lane| self.is_due(lane));
+        appended
+    }
+
+    fn append_one(&mut self, partition: Partition, item: &Append, now_ms: u64, ready: &mut Vec<LaneId>) -> Taken {
+        let window_ms = ms(self.policy.limits.dedupe_window);
+        let (space, mut step) = self.open_or_create(partition, &item.workspace, now_ms);
+        if space.seen.is_repeat(&item.id, now_ms, window_ms) {
+            return Taken::Duplicate;
+        }
+        for lane in &item.lanes {
+            if let Some(endpoint) = space.endpoints.get_mut(&lane.endpoint) {
+                endpoint.push((lane.layout, lane.index), waiting(item, now_ms), &mut step);
+            }
+        }
+        ready.extend(step.ready);
+        if item.lanes.is_empty() { Taken::Unmatched } else { Taken::Stored }
+    }
+
+    /// Whether a lane that became ready was not emptied by the limits in the same step.
+    fn is_due(&self, lane: &LaneId) -> bool {
+        let endpoint = self.endpoint_state(&lane.workspace, &lane.endpoint);
+        let lane = endpoint.and_then(|endpoint| endpoint.lanes.get(&(lane.layout, lane.index)));
+        lane.is_some_and(|lane| lane.due_ms().is_some())
+    }
+
+    pub fn resend(
+        &mut self,
+        workspace: &WorkspaceId,
+        endpoint: &EndpointId,
+        from: ResendFrom,
+        events: &[EventId],
+        now_ms: u64,
+    ) -> Resent {
+        let nothing = Resent { done: vec![false; events.len()], ready: Vec::new() };
+        let Some((space, mut step)) = self.open(self.home(workspace), workspace, now_ms) else { return nothing };
+        let Some(endpoint) = space.endpoints.get_mut(endpoint) else { return nothing };
+        let mut done = Vec::with_capacity(events.len());
+        for id in events {
+            let event = match from {
+                ResendFrom::Dropped => endpoint.dropped.take(id),
+                ResendFrom::Kept => endpoint.kept.get(id).cloned(),
+            };
+            done.push(event.is_some());
+            if let Some(event) = event {
+                let lane = endpoint.route().lane(workspace, event.contact);
+                let event = Waiting { at_ms: now_ms, resend: true, ..Waiting::clone(&event) };
+                endpoint.push((lane.layout, lane.index), event, &mut step);
+            }
+        }
+        Resent { done, ready: step.ready }
+    }
+}
+
+fn waiting(item: &Append, now_ms: u64) -> Waiting {
+    Waiting {
+        id: item.id.clone(),
+        event_type: item.event_type.clone(),
+        contact: item.contact,
+        traceparent: item.traceparent.clone(),
+        at_ms: now_ms,
+        resend: false,
+        body: item.body.clone(),
+    }
+}
