@@ -3,5 +3,6 @@
 pub mod clock;
 pub mod config;
 pub mod decide;
+pub mod deliver;
 pub mod observe;
 pub mod store;
