@@ -13,7 +13,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
@@ -24,6 +23,7 @@ use crate::decide::attempt::Success;
 use crate::decide::event_types::EventTypes;
 use crate::decide::ids::EventType;
 use crate::decide::policy::{Limits, Plans, Policy, Quota, QuotaScope};
+use crate::deliver::guard::Guard;
 
 /// Most waits between the attempts of one event.
 pub const RETRY_DELAYS_MAX: usize = 16;
@@ -134,12 +134,8 @@ pub enum Durability {
 /// Where attempts may go.
 #[derive(Clone, Debug)]
 pub struct Egress {
-    /// Whether `http://` endpoints are allowed.
-    pub allow_http: bool,
-    /// Networks exempt from the private-address ban.
-    pub allow_nets: Vec<IpNet>,
-    /// Ports that endpoints may use; `None` for all.
-    pub allow_ports: Option<Vec<u16>>,
+    /// Schemes, networks and ports.
+    pub guard: Guard,
     /// Extra root certificates: a file of PEM that was found to be good.
     pub ca_file: Option<PathBuf>,
     /// HTTP CONNECT proxy, `http://[user:password@]host:port`.
@@ -245,6 +241,11 @@ impl AmqpOptions {
     }
 }
 
+/// Checks a plan's name; the same wherever one is set.
+pub fn plan(text: &str) -> Result<String, String> {
+    parse::name(text, PLAN_BYTES_MAX, "._-").map(str::to_owned)
+}
+
 macro_rules! arguments {
     ($options:ident, $sections:expr) => {
         impl clap::FromArgMatches for $options {
@@ -313,7 +314,6 @@ fn store(given: &Given) -> Result<StoreSettings, ConfigError> {
 }
 
 fn policy(given: &Given) -> Result<Policy, ConfigError> {
-    let plan = |text: &str| parse::name(text, PLAN_BYTES_MAX, "._-").map(str::to_owned);
     let statuses = [("200", Success::Exactly200), ("2xx", Success::Any2xx)];
     let scopes = [("workspace", QuotaScope::Workspace), ("endpoint", QuotaScope::Endpoint)];
     let retry_delays = given.list("retry-delays", |text| given::lasting(text, &(MS..=24 * HOUR)))?;
@@ -348,12 +348,14 @@ fn policy(given: &Given) -> Result<Policy, ConfigError> {
 
 fn egress(given: &Given) -> Result<Egress, ConfigError> {
     Ok(Egress {
-        allow_http: given.need("allow-http", parse::switch)?,
-        allow_nets: given.list("allow-nets", check::network)?,
-        allow_ports: given.need("allow-ports", |text| match text {
-            "all" => Ok(None),
-            _ => parse::list(text)?.into_iter().map(check::port).collect::<Result<_, _>>().map(Some),
-        })?,
+        guard: Guard {
+            allow_http: given.need("allow-http", parse::switch)?,
+            allow_nets: given.list("allow-nets", check::network)?,
+            allow_ports: given.need("allow-ports", |text| match text {
+                "all" => Ok(None),
+                _ => parse::list(text)?.into_iter().map(check::port).collect::<Result<_, _>>().map(Some),
+            })?,
+        },
         ca_file: given.maybe("ca-file", check::certificates)?,
         proxy: given.maybe("egress-proxy", |text| check::secret_url(text, &["http"]))?,
     })

@@ -5,4 +5,5 @@ pub mod config;
 pub mod decide;
 pub mod deliver;
 pub mod observe;
+pub mod operate;
 pub mod store;

@@ -136,7 +136,7 @@ fn the_defaults_are_the_rules() {
     assert_eq!(settings.policy, Policy::default());
     assert_eq!(settings.roles, Roles { router: true, deliverer: true, api: true, notifier: true });
     assert_eq!((settings.store.partitions, settings.store.durability), (64, Durability::Memory));
-    assert_eq!((settings.egress.allow_http, settings.egress.allow_ports), (false, None));
+    assert_eq!((settings.egress.guard.allow_http, settings.egress.guard.allow_ports), (false, None));
     assert!(settings.mail.is_none());
 }
 
@@ -227,7 +227,7 @@ fn flags_are_read_and_unknown_ones_are_wrong_usage() {
         parse(&["--admin-tokens", TOKEN, "--timeout=250ms", "--allow-http", "--declare", "false", "--log", ""]);
     let settings = options.expect("known flags").check().expect("valid");
     assert_eq!(settings.policy.timeout, Duration::from_millis(250));
-    assert!(settings.egress.allow_http && !settings.amqp.declare);
+    assert!(settings.egress.guard.allow_http && !settings.amqp.declare);
     assert_eq!(settings.log.filter, "info");
     let error = parse(&["--time-out", "5s"]).err().expect("unknown");
     assert_eq!(error.exit_code(), 2);
