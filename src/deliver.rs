@@ -17,10 +17,12 @@
 pub mod announce;
 pub mod claims;
 pub mod commits;
+pub mod guard;
 pub mod members;
 pub mod places;
 pub mod scheduler;
 pub mod send;
+pub mod sign;
 pub mod sweeper;
 pub mod target;
 pub mod worker;

@@ -209,6 +209,17 @@ pub enum EndpointStatus {
     Paused,
 }
 
+impl EndpointStatus {
+    /// The contract's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Enabled => "enabled",
+            Self::Disabled => "disabled",
+            Self::Paused => "paused",
+        }
+    }
+}
+
 /// Since when and why an endpoint is disabled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Disabled {

@@ -1,0 +1,138 @@
+use std::time::Duration;
+
+use super::*;
+use crate::decide::ids::{EndpointId, EventId, LaneId, WorkspaceId};
+
+fn metrics() -> Metrics {
+    Metrics::new(&EventTypes::new([EventType::trusted("order.placed")]))
+}
+
+fn text(metrics: &Metrics) -> String {
+    String::from_utf8(metrics.render()).expect("UTF-8")
+}
+
+/// The value of one series, as the exposition writes it.
+fn value(metrics: &Metrics, series: &str) -> String {
+    let text = text(metrics);
+    let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no series {series} in\n{text}")).to_owned()
+}
+
+#[test]
+fn every_metric_of_the_contract_is_there_at_the_start_and_no_other() {
+    let contract = include_str!("../../../docs/contract.md");
+    let section = contract.split("## 6. Metrics").nth(1).expect("section 6").split("## 7").next().expect("its end");
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    let names = rows.flat_map(|row| row.split(" | ").next().expect("names").split('`').skip(1).step_by(2));
+    let mut told: Vec<_> = names.map(|name| format!("recadero_{name}")).collect();
+    told.sort();
+    let shown = text(&metrics());
+    let mut ours: Vec<_> =
+        shown.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next().map(str::to_owned)).collect();
+    ours.sort();
+    assert_eq!(ours, told);
+}
+
+#[test]
+fn series_with_known_labels_begin_at_zero() {
+    let metrics = metrics();
+    for series in [
+        "recadero_events_received_total{event_type=\"message.sent\"}",
+        "recadero_events_routed_total{event_type=\"order.placed\"}",
+        "recadero_events_rejected_total{reason=\"store_error\"}",
+        "recadero_delivery_attempts_total{outcome=\"failed\",reason=\"timeout\"}",
+        "recadero_delivery_attempts_total{outcome=\"delivered\",reason=\"\"}",
+        "recadero_events_dropped_total{reason=\"endpoint_deleted\"}",
+        "recadero_endpoints_disabled_total{reason=\"quota\"}",
+        "recadero_endpoints{status=\"paused\"}",
+        "recadero_notices_total{channel=\"mail\",outcome=\"given_up\"}",
+        "recadero_deliveries_inflight{pool=\"slow\"}",
+        "recadero_store_memory_bytes{kind=\"max\"}",
+        "recadero_store_operation_duration_seconds_count{operation=\"append\"}",
+        "recadero_broker_connected",
+        "recadero_store_connected",
+    ] {
+        assert_eq!(value(&metrics, series), "0");
+    }
+    let build = format!("recadero_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
+    assert_eq!(value(&metrics, &build), "1");
+}
+
+#[test]
+fn signals_are_counted() {
+    let metrics = metrics();
+    let lane = LaneId::parse("acme/ep_a.1.0").expect("a lane");
+    let (event, event_type) = (EventId::trusted("e1"), EventType::trusted("message.sent"));
+    let endpoint = EndpointId::trusted("ep_a");
+    let attempted = |outcome, took_ms, latency| Signal::Attempted {
+        lane: &lane,
+        event: &event,
+        event_type: &event_type,
+        attempt: 1,
+        outcome,
+        status: None,
+        took: Duration::from_millis(took_ms),
+        latency,
+        retry_in: None,
+    };
+    metrics.see(&Signal::Received { event_type: &event_type });
+    metrics.see(&attempted(Outcome::Delivered, 20, Some(Duration::from_secs(2))));
+    metrics.see(&attempted(Outcome::Delivered, 20, None));
+    metrics.see(&attempted(Outcome::Failed(Reason::Timeout), 5_000, None));
+    metrics.see(&Signal::Dropped { reason: DropReason::BacklogAge, count: 7, endpoint: None });
+    metrics.see(&Signal::Disabled {
+        workspace: &WorkspaceId::trusted("acme"),
+        endpoint: &endpoint,
+        reason: DisableReason::Quota,
+    });
+    metrics.see(&Signal::Notice { channel: Channel::Mail, outcome: "failed", detail: None });
+    metrics.see(&Signal::Rejected { reason: "not_json", detail: "" });
+    metrics.see(&Signal::Store { connected: true, detail: None });
+    metrics.see(&Signal::StoreOperation { operation: "commit", took: Duration::from_micros(80) });
+    for (series, expected) in [
+        ("recadero_events_received_total{event_type=\"message.sent\"}", "1"),
+        ("recadero_delivery_attempts_total{outcome=\"delivered\",reason=\"\"}", "2"),
+        ("recadero_delivery_attempts_total{outcome=\"failed\",reason=\"timeout\"}", "1"),
+        ("recadero_delivery_attempt_duration_seconds_bucket{outcome=\"failed\",le=\"5\"}", "1"),
+        ("recadero_delivery_attempt_duration_seconds_bucket{outcome=\"failed\",le=\"4\"}", "0"),
+        ("recadero_delivery_attempt_duration_seconds_count{outcome=\"delivered\"}", "2"),
+        ("recadero_delivery_latency_seconds_count", "1"),
+        ("recadero_events_dropped_total{reason=\"backlog_age\"}", "7"),
+        ("recadero_endpoints_disabled_total{reason=\"quota\"}", "1"),
+        ("recadero_notices_total{channel=\"mail\",outcome=\"failed\"}", "1"),
+        ("recadero_events_rejected_total{reason=\"not_json\"}", "1"),
+        ("recadero_store_connected", "1"),
+        ("recadero_store_operation_duration_seconds_bucket{operation=\"commit\",le=\"0.0001\"}", "1"),
+    ] {
+        assert_eq!(value(&metrics, series), expected, "{series}");
+    }
+}
+
+#[test]
+fn backlog_and_endpoints_are_summed_over_the_partitions_looked_after_and_the_age_is_the_greatest() {
+    let metrics = metrics();
+    let swept = |next, backlog_events, oldest_ms, enabled| Swept {
+        next,
+        backlog_events,
+        oldest_ms,
+        endpoints: vec![(EndpointStatus::Enabled, enabled)],
+        ..Swept::default()
+    };
+    metrics.swept(Partition(1), &swept(Some(9), 10, 5_000, 2));
+    assert_eq!(value(&metrics, "recadero_backlog_oldest_age_seconds"), "0", "the round is not complete");
+    metrics.swept(Partition(1), &swept(None, 10, 1_500, 2));
+    metrics.swept(Partition(2), &swept(None, 5, 4_000, 3));
+    assert_eq!(value(&metrics, "recadero_backlog_events"), "15");
+    assert_eq!(value(&metrics, "recadero_endpoints{status=\"enabled\"}"), "5");
+    assert_eq!(value(&metrics, "recadero_backlog_oldest_age_seconds"), "5");
+    metrics.swept(Partition(1), &swept(None, 10, 1_500, 2));
+    assert_eq!(value(&metrics, "recadero_backlog_oldest_age_seconds"), "4", "a new round forgets the last one");
+    metrics.left(Partition(2));
+    assert_eq!(value(&metrics, "recadero_backlog_events"), "10");
+    assert_eq!(value(&metrics, "recadero_backlog_oldest_age_seconds"), "1.5");
+}
+
+#[test]
+fn operations_are_sorted() {
+    assert!(OPERATIONS.is_sorted());
+}

@@ -1,0 +1,56 @@
+//! What is sent: one JSON object, read strictly, so that a field written wrongly is told and not ignored.
+//!
+//! The media type is not asked for: `curl -d` sends another one, and a bearer token is no cookie that a form could
+//! ride on.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::StatusCode;
+use serde::de::DeserializeOwned;
+
+use super::{Code, Problem};
+
+/// The largest body that is read, in bytes.
+pub const BODY_BYTES_MAX: usize = 64 << 10;
+
+/// A body of this shape; none at all is an empty object.
+pub struct Body<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                Problem::new(Code::TooLarge, format!("the body is larger than {BODY_BYTES_MAX} bytes"))
+            }
+            _ => Problem::new(Code::InvalidBody, "the body could not be read to its end"),
+        })?;
+        read(if bytes.is_empty() { b"{}" } else { &bytes }).map(Self)
+    }
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let problem = error.inner();
+        // Fields have names only where the text is JSON.
+        if problem.is_data() && path != "." && path != "?" {
+            Problem::with_field(Code::InvalidBody, &path, problem)
+        } else {
+            Problem::new(Code::InvalidBody, format!("the body is not what it should be: {problem}"))
+        }
+    })?;
+    json.end().map_err(|error| Problem::new(Code::InvalidBody, format!("the body goes on after its end: {error}")))?;
+    Ok(value)
+}
+
+/// For fields of a partial change: what is there has a value. `null` is refused, not taken for absent.
+pub fn given<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: serde::Deserialize<'de>,
+{
+    T::deserialize(deserializer).map(Some)
+}

@@ -1,0 +1,159 @@
+//! Everything that goes wrong, as RFC 9457 `application/problem+json` with a stable code (contract, section 5).
+
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::store::StoreError;
+
+/// A stable word for a program, with its status.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Code {
+    /// No token, or a wrong one.
+    Unauthorized,
+    /// The workspace's plan does not include webhooks.
+    PlanRequired,
+    /// There is no such thing.
+    NotFound,
+    /// The route has other methods.
+    MethodNotAllowed,
+    /// Somebody else changed it meanwhile, or it is not in a state for this.
+    Conflict,
+    /// There are as many as there may be.
+    LimitReached,
+    /// The body, or a field of it, or of the path.
+    InvalidBody,
+    /// A parameter of the query.
+    InvalidQuery,
+    /// The endpoint's URL.
+    InvalidUrl,
+    /// One of the event types.
+    InvalidEventType,
+    /// The body is larger than is read.
+    TooLarge,
+    /// More requests at once than are worked on.
+    Overloaded,
+    /// The request took longer than it may.
+    TimedOut,
+    /// The store does not answer, or cannot take it now.
+    StoreUnavailable,
+}
+
+impl Code {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        self.word_and_status().0
+    }
+
+    /// The HTTP status.
+    pub fn status(self) -> StatusCode {
+        self.word_and_status().1
+    }
+
+    fn word_and_status(self) -> (&'static str, StatusCode) {
+        match self {
+            Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED),
+            Self::PlanRequired => ("plan_required", StatusCode::FORBIDDEN),
+            Self::NotFound => ("not_found", StatusCode::NOT_FOUND),
+            Self::MethodNotAllowed => ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED),
+            Self::Conflict => ("conflict", StatusCode::CONFLICT),
+            Self::LimitReached => ("limit_reached", StatusCode::CONFLICT),
+            Self::InvalidBody => ("invalid_body", StatusCode::UNPROCESSABLE_ENTITY),
+            Self::InvalidQuery => ("invalid_query", StatusCode::UNPROCESSABLE_ENTITY),
+            Self::InvalidUrl => ("invalid_url", StatusCode::UNPROCESSABLE_ENTITY),
+            Self::InvalidEventType => ("invalid_event_type", StatusCode::UNPROCESSABLE_ENTITY),
+            Self::TooLarge => ("too_large", StatusCode::PAYLOAD_TOO_LARGE),
+            Self::Overloaded => ("overloaded", StatusCode::SERVICE_UNAVAILABLE),
+            Self::TimedOut => ("timed_out", StatusCode::SERVICE_UNAVAILABLE),
+            Self::StoreUnavailable => ("store_unavailable", StatusCode::SERVICE_UNAVAILABLE),
+        }
+    }
+}
+
+/// An answer that is not what was asked for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Problem {
+    code: Code,
+    detail: String,
+    field: Option<String>,
+}
+
+impl Problem {
+    /// A problem, in a sentence that says what to do.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), field: None }
+    }
+
+    /// A problem with one field, which the sentence is about.
+    pub fn with_field(code: Code, field: &str, sentence: impl std::fmt::Display) -> Self {
+        Self { code, detail: format!("{field}: {sentence}"), field: Some(field.to_owned()) }
+    }
+
+    /// Its code.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// There is no such endpoint in the workspace.
+    pub fn no_endpoint() -> Self {
+        Self::new(Code::NotFound, "there is no such endpoint in this workspace")
+    }
+}
+
+impl From<StoreError> for Problem {
+    /// The cause stays in the log: it may name servers, and the caller can only try again.
+    fn from(error: StoreError) -> Self {
+        tracing::warn!(%error, "the store did not do what the API asked");
+        let detail = match error {
+            StoreError::Unavailable(_) => "the store cannot be reached; try again",
+            StoreError::Full(_) => "the store is full; try again later",
+            StoreError::Refused(_) => "the store refused it; try again later",
+        };
+        Self::new(Code::StoreUnavailable, detail)
+    }
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: &'a str,
+    title: &'a str,
+    status: u16,
+    code: &'a str,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.code.status();
+        let body = Body {
+            r#type: "about:blank",
+            title: status.canonical_reason().unwrap_or_default(),
+            status: status.as_u16(),
+            code: self.code.as_str(),
+            detail: &self.detail,
+            field: self.field.as_deref(),
+        };
+        let mut response = (status, axum::Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// Answers where there is no route.
+pub(super) async fn no_such_route(uri: Uri) -> Problem {
+    Problem::new(Code::NotFound, format!("there is nothing at {}; GET /v1/workspaces is a beginning", uri.path()))
+}
+
+/// Answers where a route has other methods; the `Allow` header lists them.
+pub(super) async fn no_such_method(method: Method) -> Problem {
+    Problem::new(Code::MethodNotAllowed, format!("{method} is not possible here; the Allow header lists what is"))
+}

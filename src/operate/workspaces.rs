@@ -1,0 +1,160 @@
+//! Workspaces: their plan, and who is told.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde::{Deserialize, Serialize};
+
+use super::body::Body;
+use super::page::{Page, Params};
+use super::path::InWorkspace;
+use super::time::rfc3339;
+use super::{Api, Code, Problem, fields};
+use crate::decide::ids::{EndpointId, WorkspaceId};
+use crate::decide::notice::DropReason;
+use crate::observe::signal::Signal;
+use crate::store::records::Workspace;
+
+/// How many records of a page are asked for at once.
+const RECORDS_AT_ONCE: usize = 16;
+
+/// What is set of a workspace. It is set as a whole: what is left out takes its default.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Set {
+    plan: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    notify: Vec<String>,
+    #[serde(default = "english")]
+    locale: String,
+}
+
+/// A workspace as it is shown.
+#[derive(Serialize)]
+pub struct Shown {
+    id: WorkspaceId,
+    plan: String,
+    name: String,
+    notify: Vec<String>,
+    locale: String,
+    /// Whether its plan includes webhooks.
+    entitled: bool,
+}
+
+/// The error quota's window as it is shown.
+#[derive(Serialize)]
+pub struct Quota {
+    used: u32,
+    limit: u32,
+    window_seconds: u64,
+    by_endpoint: BTreeMap<EndpointId, u32>,
+    /// When the next failure leaves the window.
+    next_leaves_at: Option<String>,
+}
+
+fn english() -> String {
+    fields::LOCALES[0].to_owned()
+}
+
+/// `GET /v1/workspaces`
+pub async fn list(State(api): State<Arc<Api>>, params: Params) -> Result<Json<Page<Shown>>, Problem> {
+    params.only(&["limit", "cursor", "query"])?;
+    let limit = params.limit()?;
+    let after = params.cursor(WorkspaceId::parse)?;
+    let names = api.store.workspaces(after.as_ref(), params.get("query"), limit + 1).await?;
+    let names = Page::of(names, limit, |name| name.to_string(), |name| name);
+    let shown = stream::iter(names.data).map(|name| {
+        let api = Arc::clone(&api);
+        async move {
+            let record = api.store.workspace(&name).await?;
+            Ok::<_, Problem>(api.shown(name, record))
+        }
+    });
+    let data = shown.buffered(RECORDS_AT_ONCE).try_collect().await?;
+    Ok(Json(Page { data, next_cursor: names.next_cursor }))
+}
+
+/// `PUT /v1/workspaces/{workspace}`
+pub async fn put(
+    State(api): State<Arc<Api>>,
+    InWorkspace(workspace): InWorkspace,
+    Body(set): Body<Set>,
+) -> Result<Json<Shown>, Problem> {
+    let record = Workspace {
+        plan: fields::plan(set.plan)?,
+        name: fields::text("name", set.name, fields::NAME_CHARS_MAX)?,
+        notify: fields::notify(set.notify)?,
+        locale: fields::locale(set.locale)?,
+    };
+    api.store.put_workspace(&workspace, &record).await?;
+    Ok(Json(api.shown(workspace, Some(record))))
+}
+
+/// `GET /v1/workspaces/{workspace}`
+pub async fn get(State(api): State<Arc<Api>>, InWorkspace(workspace): InWorkspace) -> Result<Json<Shown>, Problem> {
+    let record = api.store.workspace(&workspace).await?;
+    // One that was never set, but has endpoints, is there all the same, on the default plan.
+    if record.is_none() && api.store.endpoints(&workspace).await?.is_empty() {
+        return Err(no_workspace());
+    }
+    Ok(Json(api.shown(workspace, record)))
+}
+
+/// `DELETE /v1/workspaces/{workspace}`
+pub async fn delete(State(api): State<Arc<Api>>, InWorkspace(workspace): InWorkspace) -> Result<StatusCode, Problem> {
+    let count = api.store.delete_workspace(&workspace).await?.ok_or_else(no_workspace)?;
+    if count > 0 {
+        api.signals.emit(&Signal::Dropped { reason: DropReason::EndpointDeleted, count, endpoint: None });
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `GET /v1/workspaces/{workspace}/quota`
+pub async fn quota(State(api): State<Arc<Api>>, InWorkspace(workspace): InWorkspace) -> Result<Json<Quota>, Problem> {
+    let used = api.store.quota(&workspace).await?;
+    Ok(Json(Quota {
+        used: used.used,
+        limit: api.policy.quota.limit,
+        window_seconds: api.policy.quota.window.as_secs(),
+        by_endpoint: used.by_endpoint.into_iter().collect(),
+        next_leaves_at: used.next_leaves_ms.map(rfc3339),
+    }))
+}
+
+fn no_workspace() -> Problem {
+    Problem::new(Code::NotFound, "this workspace was never set; PUT it first")
+}
+
+impl Api {
+    /// Refuses what needs an entitled plan.
+    pub(super) async fn need_plan(&self, workspace: &WorkspaceId) -> Result<(), Problem> {
+        let record = self.store.workspace(workspace).await?;
+        let plan = record.as_ref().map(|record| record.plan.as_str());
+        if self.policy.plans.entitle(plan) {
+            return Ok(());
+        }
+        let (plans, plan) = (&self.policy.plans, plan.unwrap_or(&self.policy.plans.default));
+        let detail = format!(
+            "the workspace's plan, {plan}, does not include webhooks; they are for {}",
+            plans.entitled.join(", ")
+        );
+        Err(Problem::new(Code::PlanRequired, detail))
+    }
+
+    fn shown(&self, id: WorkspaceId, record: Option<Workspace>) -> Shown {
+        let entitled = self.policy.plans.entitle(record.as_ref().map(|record| record.plan.as_str()));
+        let record = record.unwrap_or_else(|| Workspace {
+            plan: self.policy.plans.default.clone(),
+            locale: english(),
+            ..Workspace::default()
+        });
+        let Workspace { plan, name, notify, locale } = record;
+        Shown { id, plan, name, notify, locale, entitled }
+    }
+}
