@@ -87,8 +87,7 @@ pub async fn run(options: Options, parts: Parts, stop: CancellationToken) {
 
     let deliverer = options.deliverer.then(|| deliverer(&options, &parts));
     let waker = deliverer.as_ref().map(Deliverer::waker);
-    let announcer =
-        Announcer::start(members.clone(), waker, options.partitions, parts.store.clone(), last.clone());
+    let announcer = Announcer::start(members.clone(), waker, options.partitions, parts.store.clone(), last.clone());
 
     if options.router {
         for queue in 0..parts.broker.queues() {

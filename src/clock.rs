@@ -65,9 +65,8 @@ impl Time for System {
 
 /// A time as the API and the notices write it: RFC 3339, UTC, with milliseconds. Takes Unix milliseconds.
 pub fn rfc3339(unix_ms: u64) -> String {
-    const FORMAT: &[time::format_description::BorrowedFormatItem<'static>] = time::macros::format_description!(
-        "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
-    );
+    const FORMAT: &[time::format_description::BorrowedFormatItem<'static>] =
+        time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
     let at = time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(unix_ms) * 1_000_000);
     // Only a time past the year 9999 does not fit; none of ours is.
     let at = at.unwrap_or(time::OffsetDateTime::UNIX_EPOCH);

@@ -18,12 +18,14 @@ use url::Url;
 
 pub use check::{MAIL_ADDRESS_BYTES_MAX, is_mail_address};
 pub use given::{ConfigError, Given, Sensitive};
+pub use parse::duration;
 
 use crate::decide::attempt::Success;
 use crate::decide::event_types::EventTypes;
 use crate::decide::ids::EventType;
 use crate::decide::policy::{Limits, Plans, Policy, Quota, QuotaScope};
 use crate::deliver::guard::Guard;
+use crate::store::redis::Durability;
 
 /// Most waits between the attempts of one event.
 pub const RETRY_DELAYS_MAX: usize = 16;
@@ -120,17 +122,6 @@ pub struct StoreSettings {
     pub durability: Durability,
 }
 
-/// What an event must have reached before RabbitMQ's copy is acknowledged.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Durability {
-    /// Redis answered.
-    Memory,
-    /// It is fsynced.
-    Disk,
-    /// It is on one replica.
-    Replica,
-}
-
 /// Where attempts may go.
 #[derive(Clone, Debug)]
 pub struct Egress {
@@ -195,8 +186,8 @@ impl ServeOptions {
                 EventType::parse(text)
                     .ok_or_else(|| format!("{text:?} is not an event type; 1 to 128 of A-Z a-z 0-9 . _ -"))
             })?),
-            max_event_bytes: given.size("max-event-bytes", 1 << 10..=16 << 20)?,
-            max_inflight: given.count("max-inflight", 4..=1_000_000)?,
+            max_event_bytes: given.size("max-event-bytes", 1..=16 << 20)?,
+            max_inflight: given.count("max-inflight", 1..=1_000_000)?,
             max_slow: given.count("max-slow", 0..=1_000_000)?,
             egress: egress(given)?,
             mail: mail(given)?,
@@ -221,10 +212,6 @@ impl Settings {
         }
         if self.roles.api && self.http_addr == self.ops_addr && self.http_addr.port() != 0 {
             return Err(ConfigError::of("ops-addr", "is the same as --http-addr; they need one each"));
-        }
-        if self.policy.limits.backlog_bytes < self.max_event_bytes as u64 {
-            let small = format!("must hold at least one event of --max-event-bytes, {}", self.max_event_bytes);
-            return Err(ConfigError::of("backlog-max-bytes", small));
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use anyhow::Context;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use tokio::net::TcpListener;
 
 use crate::clock::Clock;
@@ -60,10 +60,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         let socket = TcpListener::bind(options.addr).await.with_context(|| format!("--addr {}", options.addr))?;
         let checks = if listener.secret.is_some() { "signatures are verified" } else { "no --secret: not verified" };
         eprintln!("listening on http://{} ({checks}); Ctrl-C ends", socket.local_addr()?);
-        let app = Router::new()
-            .fallback(receive)
-            .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-            .with_state(listener);
+        let app = Router::new().fallback(receive).layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).with_state(listener);
         axum::serve(socket, app)
             .with_graceful_shutdown(async {
                 // Without a handler for Ctrl-C the process ends by it all the same.
@@ -75,16 +72,16 @@ pub fn run(options: Options) -> anyhow::Result<()> {
 }
 
 async fn receive(State(listener): State<Listener>, headers: HeaderMap, body: Bytes) -> StatusCode {
-    let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("-");
+    let header = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("-");
     let verified = match &listener.secret {
         None => "not verified".to_owned(),
         Some(secret) => verify(secret, &headers, &body, listener.clock.unix()),
     };
     let line = format!(
         "{}  {}  attempt {}  {verified}\n{}\n",
-        header(&WEBHOOK_ID),
-        header(&X_WEBHOOK_EVENT),
-        header(&X_WEBHOOK_ATTEMPT),
+        header(WEBHOOK_ID),
+        header(X_WEBHOOK_EVENT),
+        header(X_WEBHOOK_ATTEMPT),
         printable(&body),
     );
     // A closed pipe: it goes on answering, which is what the sender needs.
@@ -95,13 +92,13 @@ async fn receive(State(listener): State<Listener>, headers: HeaderMap, body: Byt
 
 /// Both schemes, each for itself.
 fn verify(secret: &Secret, headers: &HeaderMap, body: &[u8], now: Duration) -> String {
-    let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let simple = match secret.verify_body(body, header(&X_WEBHOOK_SIGNATURE)) {
+    let header = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let simple = match secret.verify_body(body, header(X_WEBHOOK_SIGNATURE)) {
         true => "ok",
         false => "WRONG",
     };
-    let received = Received { id: header(&WEBHOOK_ID), timestamp: header(&WEBHOOK_TIMESTAMP), body };
-    let standard = match secret.verify_standard(received, header(&WEBHOOK_SIGNATURE), now, TOLERANCE) {
+    let received = Received { id: header(WEBHOOK_ID), timestamp: header(WEBHOOK_TIMESTAMP), body };
+    let standard = match secret.verify_standard(received, header(WEBHOOK_SIGNATURE), now, TOLERANCE) {
         Ok(()) => "ok".to_owned(),
         Err(forged) => format!("WRONG ({forged})"),
     };

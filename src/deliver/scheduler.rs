@@ -5,8 +5,8 @@
 //! endpoints or the length of a backlog. Rejected: a worker pool that competes for a shared queue (a lock that all
 //! lanes share, and no place to see the oldest attempt from).
 
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -432,9 +432,7 @@ impl Scheduler {
         let asks = asks
             .into_iter()
             .filter(|(_, pool)| self.places.free(*pool) > 0)
-            .map(|(partition, pool)| {
-                Ask { partition, pool, limit: (self.places.free(pool) * 2).min(DUE_PER_POLL_MAX) }
-            })
+            .map(|(partition, pool)| Ask { partition, pool, limit: (self.places.free(pool) * 2).min(DUE_PER_POLL_MAX) })
             .collect();
         let (shared, notes, members) = (self.shared.clone(), self.notes.0.clone(), members.clone());
         self.tasks.spawn(async move {

@@ -4,23 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use url::Url;
+
+use super::send::headers::{self, Outgoing, Traceparent};
+use super::send::own::OwnHeaders;
 use super::send::{Request, Sender};
+use super::sign::Secret;
 use crate::decide::attempt::{Answer, Attempted, Reason};
 use crate::decide::ids::EndpointId;
 use crate::store::lanes::Lease;
-use crate::store::records::Config;
+use crate::store::records::{Config, SigningSecret};
 
 /// Most endpoints kept ready; beyond that, the ones with the smallest ids make room.
 const TARGETS_MAX: usize = 20_000;
-
-/// The random parts of an attempt's trace context.
-#[derive(Clone, Copy, Debug)]
-pub struct Trace {
-    /// The attempt's own span.
-    pub span: u64,
-    /// The trace, where the publisher gave none.
-    pub id: (u64, u64),
-}
 
 /// The prepared endpoints of a process. Cheap to clone.
 #[derive(Clone)]
@@ -29,9 +25,13 @@ pub struct Targets {
     sender: Arc<dyn Sender>,
 }
 
+/// One endpoint, prepared from one version of its configuration.
 struct Target {
     config: Arc<Config>,
-    url: Result<Arc<url::Url>, String>,
+    url: Arc<Url>,
+    /// The newest first; the times until which the older ones sign stand in `config`.
+    secrets: Vec<Secret>,
+    own: OwnHeaders,
 }
 
 impl Targets {
@@ -46,38 +46,60 @@ impl Targets {
         ready.get(endpoint).map(|target| target.config.clone())
     }
 
-    /// Makes the attempt that a lease is for.
-    pub async fn send(&self, lease: &Lease, signed_at: Duration, trace: Trace) -> Attempted {
-        let target = self.target(lease);
-        let _ = (signed_at, trace);
-        let mut headers = http::HeaderMap::new();
-        headers.insert("webhook-id", lease.event.id.as_str().parse().unwrap());
-        headers.insert("x-webhook-attempt", lease.attempt.into());
-        match &target.url {
-            Ok(url) => {
-                let request = Request { url: url.clone(), body: lease.event.body.clone(), headers };
-                self.sender.send(request).await
+    /// Makes the attempt that a lease is for. `at` is when it begins (Unix time), `span` names it in a trace.
+    pub async fn send(&self, lease: &Lease, at: Duration, span: u64) -> Attempted {
+        let target = match self.target(lease) {
+            Ok(target) => target,
+            // Checked when it was saved: only another release's configuration comes to this.
+            Err(detail) => {
+                let answer = Answer::Failed { reason: Reason::Blocked, detail };
+                return Attempted { answer, took: Duration::ZERO };
             }
-            Err(detail) => Attempted {
-                answer: Answer::Failed { reason: Reason::Blocked, detail: detail.clone() },
-                took: Duration::ZERO,
-            },
-        }
+        };
+        let event = &lease.event;
+        let headers = headers::build(&Outgoing {
+            event: &event.id,
+            event_type: &event.event_type,
+            attempt: lease.attempt,
+            at,
+            body: &event.body,
+            secrets: target.signing(at),
+            traceparent: event.traceparent.as_deref().and_then(Traceparent::parse).map(|trace| trace.child(span)),
+            own: &target.own,
+            resend: event.resend,
+        });
+        self.sender.send(Request { url: target.url.clone(), body: event.body.clone(), headers }).await
     }
 
-    fn target(&self, lease: &Lease) -> Arc<Target> {
+    fn target(&self, lease: &Lease) -> Result<Arc<Target>, String> {
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(target) = ready.get(&lease.lane.endpoint)
             && target.config.version == lease.config.version
         {
-            return target.clone();
+            return Ok(target.clone());
         }
+        let target = Arc::new(Target::prepare(&lease.config)?);
         if ready.len() >= TARGETS_MAX {
             ready.pop_first();
         }
-        let url = url::Url::parse(&lease.config.url).map(Arc::new).map_err(|error| error.to_string());
-        let target = Arc::new(Target { config: lease.config.clone(), url });
         ready.insert(lease.lane.endpoint.clone(), target.clone());
-        target
+        Ok(target)
+    }
+}
+
+impl Target {
+    fn prepare(config: &Arc<Config>) -> Result<Self, String> {
+        let url = Url::parse(&config.url).map_err(|error| format!("the endpoint's URL is not one: {error}"))?;
+        let secret = |secret: &SigningSecret| Secret::parse(&secret.text);
+        let secrets = config.secrets.iter().map(secret).collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+        let own = OwnHeaders::check(config.headers.iter().cloned()).map_err(|error| error.to_string())?;
+        Ok(Self { config: config.clone(), url: Arc::new(url), secrets, own })
+    }
+
+    /// The secrets that sign at this time.
+    fn signing(&self, at: Duration) -> &[Secret] {
+        let signs = |secret: &&SigningSecret| secret.until_ms.is_none_or(|until| at < Duration::from_millis(until));
+        // The newest come first, and an older one never signs for longer than a newer one.
+        &self.secrets[..self.config.secrets.iter().take_while(signs).count()]
     }
 }

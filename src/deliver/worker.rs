@@ -149,14 +149,7 @@ fn commit(
     }
 }
 
-fn tell(
-    shared: &Shared,
-    lease: &Lease,
-    attempted: &Attempted,
-    outcome: Outcome,
-    committed: &Committed,
-    next: Next,
-) {
+fn tell(shared: &Shared, lease: &Lease, attempted: &Attempted, outcome: Outcome, committed: &Committed, next: Next) {
     let signals = &shared.tools.signals;
     let lane: &LaneId = &lease.lane;
     if matches!(committed.after, After::Lost) {

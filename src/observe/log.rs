@@ -78,6 +78,7 @@ impl Tap for LogTap {
             Signal::Store { connected: false, detail } => {
                 warn!(detail, "the store is not there; events stay in RabbitMQ until it is");
             }
+            Signal::Inflight { .. } | Signal::Backlog { .. } | Signal::Endpoints { .. } | Signal::Memory { .. } => {}
             Signal::StoreOperation { operation, took } => {
                 trace!(operation, took_us = micros(*took), "store operation answered");
             }

@@ -5,8 +5,6 @@
 //! Rejected: the `metrics` facade with global macros, which looks a series up by its labels each time, and keeps one
 //! registry per process where tests want one each.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -18,9 +16,8 @@ use super::signal::{Signal, Tap};
 use crate::decide::attempt::{Outcome, Reason};
 use crate::decide::event::RejectReason;
 use crate::decide::event_types::EventTypes;
-use crate::decide::ids::{EventType, Partition};
+use crate::decide::ids::EventType;
 use crate::decide::notice::{Channel, DisableReason, DropReason};
-use crate::store::lanes::{Memory, Swept};
 use crate::store::records::EndpointStatus;
 
 /// The media type of what [`Metrics::render`] answers.
@@ -93,6 +90,8 @@ const REJECT_REASONS: [RejectReason; 11] = [
 const DISABLE_REASONS: [DisableReason; 2] = [DisableReason::Quota, DisableReason::Manual];
 const CHANNELS: [Channel; 2] = [Channel::Amqp, Channel::Mail];
 const NOTICE_OUTCOMES: [&str; 3] = ["sent", "failed", "given_up"];
+const POOLS: [&str; 3] = ["healthy", "suspect", "slow"];
+const MEMORY_KINDS: [&str; 2] = ["used", "max"];
 const STATUSES: [EndpointStatus; 3] = [EndpointStatus::Enabled, EndpointStatus::Disabled, EndpointStatus::Paused];
 
 /// All metrics of a process.
@@ -107,7 +106,7 @@ pub struct Metrics {
     failed: Vec<(Reason, IntCounter)>,
     failed_duration: Histogram,
     latency: Histogram,
-    inflight: Inflight,
+    inflight: IntGaugeVec,
     dropped: Vec<(DropReason, IntCounter)>,
     disabled: IntCounterVec,
     notices: IntCounterVec,
@@ -119,32 +118,11 @@ pub struct Metrics {
     backlog_events: IntGauge,
     backlog_oldest: Gauge,
     endpoints: IntGaugeVec,
-    partitions: Mutex<BTreeMap<Partition, Figures>>,
-}
-
-/// Attempts under way, by the places they take (contract, section 3, *Isolation*).
-#[derive(Clone, Debug)]
-pub struct Inflight {
-    /// On healthy lanes.
-    pub healthy: IntGauge,
-    /// On lanes whose last attempt failed.
-    pub suspect: IntGauge,
-    /// That gave their place back.
-    pub slow: IntGauge,
 }
 
 struct Attempts {
     count: IntCounter,
     duration: Histogram,
-}
-
-/// What the last complete round of upkeep found in a partition, and what the present one found so far.
-#[derive(Default)]
-struct Figures {
-    backlog_events: u64,
-    oldest_ms: u64,
-    oldest_ms_so_far: u64,
-    endpoints: Vec<(EndpointStatus, u64)>,
 }
 
 impl Metrics {
@@ -159,7 +137,6 @@ impl Metrics {
             "outcome",
             &ATTEMPT_BUCKETS,
         );
-        let inflight = make.gauges("deliveries_inflight", "Attempts under way", "pool");
         let dropped = make.counters("events_dropped_total", "Events that left undelivered", &["reason"]);
         let store_operations =
             make.histograms("store_operation_duration_seconds", "To the store's answer", "operation", &STORE_BUCKETS);
@@ -182,11 +159,7 @@ impl Metrics {
             failed: REASONS.map(|reason| (reason, attempts.with_label_values(&["failed", reason.as_str()]))).to_vec(),
             failed_duration: durations.with_label_values(&["failed"]),
             latency: make.histogram("delivery_latency_seconds", "From received to delivered", &LATENCY_BUCKETS),
-            inflight: Inflight {
-                healthy: inflight.with_label_values(&["healthy"]),
-                suspect: inflight.with_label_values(&["suspect"]),
-                slow: inflight.with_label_values(&["slow"]),
-            },
+            inflight: make.gauges("deliveries_inflight", "Attempts under way", "pool"),
             dropped: DropReason::ALL.map(|reason| (reason, dropped.with_label_values(&[reason.as_str()]))).to_vec(),
             disabled: make.counters("endpoints_disabled_total", "Endpoints disabled", &["reason"]),
             notices: make.counters("notices_total", "Sendings of notices", &["channel", "outcome"]),
@@ -201,7 +174,6 @@ impl Metrics {
                 "Age of the oldest event that waits",
             ))),
             endpoints: make.gauges("endpoints", "Endpoints, in this process's partitions", "status"),
-            partitions: Mutex::default(),
             registry: registry.clone(),
         };
         make.gauges("build_info", "1, for this version", "version")
@@ -224,8 +196,15 @@ impl Metrics {
                 self.notices.with_label_values(&[channel.as_str(), outcome]);
             }
         }
-        self.memory(Memory::default());
-        self.show(&BTreeMap::new());
+        for pool in POOLS {
+            self.inflight.with_label_values(&[pool]);
+        }
+        for status in STATUSES {
+            self.endpoints.with_label_values(&[status.as_str()]);
+        }
+        for kind in MEMORY_KINDS {
+            self.store_memory.with_label_values(&[kind]);
+        }
     }
 
     /// The exposition that Prometheus scrapes.
@@ -234,48 +213,6 @@ impl Metrics {
         let encoded = TextEncoder::new().encode(&self.registry.gather(), &mut text);
         encoded.expect("writing to memory does not fail");
         text
-    }
-
-    /// The gauges of attempts under way.
-    pub fn inflight(&self) -> &Inflight {
-        &self.inflight
-    }
-
-    /// What the store says of its memory.
-    pub fn memory(&self, memory: Memory) {
-        self.store_memory.with_label_values(&["used"]).set(whole(memory.used));
-        self.store_memory.with_label_values(&["max"]).set(whole(memory.max));
-    }
-
-    /// A step of upkeep on a partition that this process looks after. The greatest age is that of a whole round, so it
-    /// shows when the round is complete.
-    pub fn swept(&self, partition: Partition, swept: &Swept) {
-        let mut partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
-        let figures = partitions.entry(partition).or_default();
-        figures.backlog_events = swept.backlog_events;
-        figures.endpoints.clone_from(&swept.endpoints);
-        figures.oldest_ms_so_far = figures.oldest_ms_so_far.max(swept.oldest_ms);
-        if swept.next.is_none() {
-            figures.oldest_ms = std::mem::take(&mut figures.oldest_ms_so_far);
-        }
-        self.show(&partitions);
-    }
-
-    /// Another process looks after a partition now.
-    pub fn left(&self, partition: Partition) {
-        let mut partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
-        partitions.remove(&partition);
-        self.show(&partitions);
-    }
-
-    fn show(&self, partitions: &BTreeMap<Partition, Figures>) {
-        self.backlog_events.set(whole(partitions.values().map(|figures| figures.backlog_events).sum()));
-        let oldest_ms = partitions.values().map(|figures| figures.oldest_ms).max().unwrap_or(0);
-        self.backlog_oldest.set(oldest_ms as f64 / 1000.0);
-        for status in STATUSES {
-            let of_status = partitions.values().flat_map(|figures| &figures.endpoints).filter(|(of, _)| *of == status);
-            self.endpoints.with_label_values(&[status.as_str()]).set(whole(of_status.map(|(_, count)| count).sum()));
-        }
     }
 
     fn store_operation(&self, operation: &str, seconds: f64) {
@@ -312,6 +249,18 @@ impl Tap for Metrics {
             }
             Signal::Broker { connected, .. } => self.broker_connected.set(i64::from(*connected)),
             Signal::Store { connected, .. } => self.store_connected.set(i64::from(*connected)),
+            Signal::Inflight { pool, count } => self.inflight.with_label_values(&[*pool]).set(whole(*count as u64)),
+            Signal::Backlog { events, oldest } => {
+                self.backlog_events.set(whole(*events));
+                self.backlog_oldest.set(oldest.as_secs_f64());
+            }
+            Signal::Endpoints { status, count } => {
+                self.endpoints.with_label_values(&[status.as_str()]).set(whole(*count));
+            }
+            Signal::Memory { used, max } => {
+                self.store_memory.with_label_values(&["used"]).set(whole(*used));
+                self.store_memory.with_label_values(&["max"]).set(whole(*max));
+            }
             Signal::StoreOperation { operation, took } => self.store_operation(operation, took.as_secs_f64()),
             Signal::Enabled { .. } | Signal::LeaseLost { .. } => {}
         }

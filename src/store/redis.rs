@@ -125,7 +125,7 @@ impl Lanes for RedisStore {
         self.sweep_step(partition, from).await
     }
 
-    async fn beat(&self, member: &str) -> Result<Vec<String>> {
+    async fn beat(&self, member: Option<&str>) -> Result<Vec<String>> {
         self.beat_member(member).await
     }
 

@@ -17,9 +17,9 @@ use recadero::decide::ids::{EndpointId, EventId, EventType, WorkspaceId};
 use recadero::decide::policy::Policy;
 use recadero::deliver::send::{Request, Sender};
 use recadero::observe::signal::Signals;
+use recadero::store::Records;
 use recadero::store::memory::Memory;
 use recadero::store::records::{Config, Put, SigningSecret, Workspace};
-use recadero::store::Records;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -76,7 +76,8 @@ pub struct Receivers {
 #[async_trait]
 impl Sender for Receivers {
     async fn send(&self, request: Request) -> Attempted {
-        let header = |name: &str| request.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+        let header =
+            |name: &str| request.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
         let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
         let seen = Seen {
             at: self.began.elapsed(),

@@ -85,9 +85,14 @@ impl Receivers {
         Ok(Self { addr })
     }
 
+    /// The URL that all of them are below.
+    pub fn base(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
     /// The URL of a receiver.
     pub fn url(&self, behaviour: Behaviour) -> String {
-        format!("http://{}/{}", self.addr, behaviour.as_str())
+        format!("{}/{}", self.base(), behaviour.as_str())
     }
 }
 
@@ -111,7 +116,10 @@ async fn receive(State(stage): State<Stage>, Path(receiver): Path<String>, heade
     }
 }
 
-async fn change(State(stage): State<Stage>, Path((receiver, behaviour)): Path<(String, String)>) -> (StatusCode, String) {
+async fn change(
+    State(stage): State<Stage>,
+    Path((receiver, behaviour)): Path<(String, String)>,
+) -> (StatusCode, String) {
     let Some(behaviour) = Behaviour::parse(&behaviour) else {
         let known = Behaviour::ALL.map(Behaviour::as_str).join(", ");
         return (StatusCode::UNPROCESSABLE_ENTITY, format!("behaviours are: {known}\n"));

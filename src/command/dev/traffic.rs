@@ -5,8 +5,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::consume::local::LocalBroker;
+use crate::consume::topology::EVENTS;
+use crate::consume::{Outgoing, Publisher};
 use crate::decide::event_types::KNOWN_EVENT_TYPES;
-use crate::decide::ids::WorkspaceId;
+use crate::decide::ids::{EventType, WorkspaceId};
 
 /// Publishes a sample event every `every`, the nine types in turn, until `stop`.
 pub async fn trickle(broker: LocalBroker, workspace: WorkspaceId, every: Duration, stop: CancellationToken) {
@@ -16,8 +18,9 @@ pub async fn trickle(broker: LocalBroker, workspace: WorkspaceId, every: Duratio
             () = stop.cancelled() => return,
             () = tokio::time::sleep(every) => {}
         }
-        let sample = with_fresh_id(known.sample);
-        if let Err(error) = broker.publish_event(&workspace, known.event_type, &sample).await {
+        let event_type = EventType::trusted(known.event_type);
+        let message = Outgoing::event(EVENTS, &workspace, &event_type, None, with_fresh_id(known.sample).into());
+        if let Err(error) = broker.publish(vec![message]).await {
             tracing::warn!(%error, "a sample event could not be published");
         }
     }

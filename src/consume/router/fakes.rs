@@ -219,7 +219,7 @@ impl Lanes for FlakyLanes {
         self.0.sweep(partition, from).await
     }
 
-    async fn beat(&self, member: &str) -> Result<Vec<String>> {
+    async fn beat(&self, member: Option<&str>) -> Result<Vec<String>> {
         self.0.beat(member).await
     }
 

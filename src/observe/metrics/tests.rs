@@ -109,27 +109,22 @@ fn signals_are_counted() {
 }
 
 #[test]
-fn backlog_and_endpoints_are_summed_over_the_partitions_looked_after_and_the_age_is_the_greatest() {
+fn gauges_show_what_was_last_seen() {
     let metrics = metrics();
-    let swept = |next, backlog_events, oldest_ms, enabled| Swept {
-        next,
-        backlog_events,
-        oldest_ms,
-        endpoints: vec![(EndpointStatus::Enabled, enabled)],
-        ..Swept::default()
-    };
-    metrics.swept(Partition(1), &swept(Some(9), 10, 5_000, 2));
-    assert_eq!(value(&metrics, "recadero_backlog_oldest_age_seconds"), "0", "the round is not complete");
-    metrics.swept(Partition(1), &swept(None, 10, 1_500, 2));
-    metrics.swept(Partition(2), &swept(None, 5, 4_000, 3));
-    assert_eq!(value(&metrics, "recadero_backlog_events"), "15");
-    assert_eq!(value(&metrics, "recadero_endpoints{status=\"enabled\"}"), "5");
-    assert_eq!(value(&metrics, "recadero_backlog_oldest_age_seconds"), "5");
-    metrics.swept(Partition(1), &swept(None, 10, 1_500, 2));
-    assert_eq!(value(&metrics, "recadero_backlog_oldest_age_seconds"), "4", "a new round forgets the last one");
-    metrics.left(Partition(2));
-    assert_eq!(value(&metrics, "recadero_backlog_events"), "10");
-    assert_eq!(value(&metrics, "recadero_backlog_oldest_age_seconds"), "1.5");
+    metrics.see(&Signal::Backlog { events: 15, oldest: Duration::from_millis(1_500) });
+    metrics.see(&Signal::Endpoints { status: EndpointStatus::Disabled, count: 3 });
+    metrics.see(&Signal::Inflight { pool: "slow", count: 7 });
+    metrics.see(&Signal::Memory { used: 10, max: 20 });
+    for (series, expected) in [
+        ("recadero_backlog_events", "15"),
+        ("recadero_backlog_oldest_age_seconds", "1.5"),
+        ("recadero_endpoints{status=\"disabled\"}", "3"),
+        ("recadero_endpoints{status=\"enabled\"}", "0"),
+        ("recadero_deliveries_inflight{pool=\"slow\"}", "7"),
+        ("recadero_store_memory_bytes{kind=\"max\"}", "20"),
+    ] {
+        assert_eq!(value(&metrics, series), expected, "{series}");
+    }
 }
 
 #[test]

@@ -15,8 +15,9 @@ const DEAD_AFTER_MS: u64 = 3_000;
 const WAKES_MAX: usize = 16;
 
 impl RedisStore {
-    pub(super) async fn beat_member(&self, member: &str) -> Result<Vec<String>> {
-        let arguments = vec![self.now(), DEAD_AFTER_MS.to_string().into(), member.to_owned().into()];
+    pub(super) async fn beat_member(&self, member: Option<&str>) -> Result<Vec<String>> {
+        let member = member.unwrap_or_default().to_owned();
+        let arguments = vec![self.now(), DEAD_AFTER_MS.to_string().into(), member.into()];
         let call = Call { script: &scripts::BEAT, keys: vec![self.keys.members()], arguments };
         list(self.run("beat", &call).await?)?.into_iter().map(text).collect()
     }

@@ -251,7 +251,7 @@ impl Lanes for Gate {
         unimplemented!()
     }
 
-    async fn beat(&self, _: &str) -> Result<Vec<String>> {
+    async fn beat(&self, _: Option<&str>) -> Result<Vec<String>> {
         unimplemented!()
     }
 

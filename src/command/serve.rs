@@ -1,0 +1,203 @@
+//! `recadero serve`: the service, on RabbitMQ, Redis and HTTP.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{self, Parts};
+use crate::clock::Clock;
+use crate::config::{ConfigError, Settings};
+use crate::consume::amqp::{AmqpBroker, AmqpPublisher, AmqpUrl};
+use crate::consume::topology::Topology;
+use crate::deliver::guard::resolve::SystemLookup;
+use crate::deliver::send::{EgressProxy, HttpOptions, HttpSender, install_crypto};
+use crate::observe::health::{Health, ops};
+use crate::observe::log::{self, LogTap};
+use crate::observe::metrics::Metrics;
+use crate::observe::signal::{Signal, Signals, Tap};
+use crate::operate::serve::{listen, serve};
+use crate::operate::{AdminTokens, Api, api};
+use crate::store::StoreError;
+use crate::store::redis::{self, RedisStore};
+
+/// The pauses before a store that is away is asked again at the start, growing from the first to the last.
+const OPEN_AGAIN: [Duration; 4] =
+    [Duration::from_millis(250), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
+
+/// Runs the service
+///
+/// Takes events from RabbitMQ into ordered lanes in Redis and delivers them. Every option is an environment variable as
+/// well. Waits for RabbitMQ and Redis when they are away, at the start and later. SIGTERM or Ctrl-C: takes nothing new,
+/// finishes the attempts under way, and ends.
+#[derive(clap::Args, Clone)]
+pub struct Options {
+    #[command(flatten)]
+    serve: crate::config::ServeOptions,
+}
+
+/// Runs the command.
+pub fn run(options: Options) -> anyhow::Result<()> {
+    let settings = options.serve.check()?;
+    log::init(&settings.log)?;
+    install_crypto();
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run_service(settings))
+}
+
+async fn run_service(settings: Settings) -> anyhow::Result<()> {
+    let stop = stop_on_signals()?;
+    let (metrics, health) = (Arc::new(Metrics::new(&settings.event_types)), Arc::new(Health::new(settings.roles)));
+    let taps: [Arc<dyn Tap>; 3] = [metrics.clone(), health.clone(), Arc::new(LogTap)];
+    let signals = Signals::new(taps);
+
+    // Health and metrics first: whoever looks while the store is away sees why nothing else is there.
+    let last = CancellationToken::new();
+    let ops_listener = listen(settings.ops_addr, "ops-addr").await?;
+    let http_listener = match settings.roles.api {
+        true => Some(listen(settings.http_addr, "http-addr").await?),
+        false => None,
+    };
+    let ops = tokio::spawn(serve(ops_listener, ops(metrics, health.clone()), last.clone(), Duration::from_secs(1)));
+
+    let served = match open(&settings, &signals, &stop).await? {
+        Some(store) => {
+            let parts = parts(&settings, store, signals)?;
+            serve_parts(&settings, parts, http_listener, &health, stop).await
+        }
+        None => Ok(()),
+    };
+    last.cancel();
+    // It ends by the token; a panic in it has been printed.
+    let _ = ops.await;
+    served
+}
+
+async fn serve_parts(
+    settings: &Settings,
+    parts: Parts,
+    http_listener: Option<tokio::net::TcpListener>,
+    health: &Health,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), roles = ?settings.roles, "recadero runs");
+    let routes = api(Arc::new(Api {
+        store: parts.store.clone(),
+        policy: settings.policy.clone(),
+        event_types: settings.event_types.clone(),
+        guard: settings.egress.guard.clone(),
+        admin_tokens: AdminTokens::new(&settings.admin_tokens),
+        clock: parts.clock.clone(),
+        signals: parts.signals.clone(),
+    }));
+    let http =
+        http_listener.map(|listener| tokio::spawn(serve(listener, routes, stop.clone(), settings.shutdown_grace)));
+    let work = tokio::spawn(app::run(app_options(settings), parts, stop.clone()));
+    stop.cancelled().await;
+    tracing::info!("stopping: attempts under way are finished");
+    health.drain();
+    if let Some(http) = http {
+        http.await.context("the API ended by itself")?;
+    }
+    work.await.context("the service ended by itself")?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Opens the store, and waits for it while it is away. `None` when asked to stop meanwhile.
+async fn open(
+    settings: &Settings,
+    signals: &Signals,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<Arc<RedisStore>>> {
+    let store = &settings.store;
+    let options = redis::Options {
+        url: store.urls.iter().map(|url| url.reveal()).collect::<Vec<_>>().join(","),
+        prefix: store.prefix.clone(),
+        partitions: store.partitions,
+        durability: store.durability,
+        policy: settings.policy.clone(),
+    };
+    let mut pauses = OPEN_AGAIN.into_iter().chain(std::iter::repeat(OPEN_AGAIN[OPEN_AGAIN.len() - 1]));
+    loop {
+        let opening = RedisStore::open(options.clone(), signals.clone());
+        match stop.run_until_cancelled(opening).await {
+            None => return Ok(None),
+            Some(Ok(store)) => {
+                signals.emit(&Signal::Store { connected: true, detail: None });
+                return Ok(Some(Arc::new(store)));
+            }
+            Some(Err(StoreError::Refused(detail))) => return Err(ConfigError::of("redis-url", detail).into()),
+            Some(Err(error)) => {
+                signals.emit(&Signal::Store { connected: false, detail: Some(&error.to_string()) });
+            }
+        }
+        let pause = pauses.next().unwrap_or_default();
+        if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+            return Ok(None);
+        }
+    }
+}
+
+fn parts(settings: &Settings, store: Arc<RedisStore>, signals: Signals) -> anyhow::Result<Parts> {
+    let amqp = &settings.amqp;
+    let url: AmqpUrl = amqp.url.reveal().parse().map_err(|problem: String| ConfigError::of("amqp-url", problem))?;
+    let topology = Topology { exchange: amqp.exchange.clone(), queues: amqp.queues };
+    let publisher = Arc::new(AmqpPublisher::new(&url));
+    let broker = AmqpBroker::new(&url, topology, amqp.declare, publisher.clone());
+
+    let egress = &settings.egress;
+    let roots = egress.ca_file.as_deref().map(fs::read).transpose();
+    let proxy = egress.proxy.as_ref().map(|proxy| EgressProxy::parse(proxy.reveal())).transpose();
+    let options = HttpOptions {
+        timeout: settings.policy.timeout,
+        extra_roots: roots.map_err(|error| ConfigError::of("ca-file", error))?,
+        egress_proxy: proxy.map_err(|error| ConfigError::of("egress-proxy", error))?,
+    };
+    let clock = Clock::system();
+    let sender = HttpSender::new(&options, Arc::new(egress.guard.clone()), Arc::new(SystemLookup), clock.clone())
+        .map_err(|error| ConfigError::of("ca-file", error))?;
+    Ok(Parts { store, broker: Arc::new(broker), publisher, sender: Arc::new(sender), clock, signals })
+}
+
+fn app_options(settings: &Settings) -> app::Options {
+    app::Options {
+        router: settings.roles.router,
+        deliverer: settings.roles.deliverer,
+        notifier: settings.roles.notifier,
+        name: uuid::Uuid::now_v7().simple().to_string(),
+        partitions: settings.store.partitions,
+        policy: Arc::new(settings.policy.clone()),
+        event_types: Arc::new(settings.event_types.clone()),
+        prefetch: settings.amqp.prefetch,
+        event_bytes_max: settings.max_event_bytes,
+        inflight_max: settings.max_inflight,
+        slow_max: settings.max_slow,
+        grace: settings.shutdown_grace,
+        seed: rand::random(),
+    }
+}
+
+/// A token that is cancelled by SIGTERM or SIGINT; a second one ends the process at once.
+pub fn stop_on_signals() -> anyhow::Result<CancellationToken> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = CancellationToken::new();
+    let asked = stop.clone();
+    tokio::spawn(async move {
+        for times in 1.. {
+            tokio::select! {
+                biased;
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            asked.cancel();
+            if times > 1 {
+                std::process::exit(130);
+            }
+        }
+    });
+    Ok(stop)
+}
