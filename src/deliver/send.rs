@@ -4,14 +4,14 @@
 //! bounded way and inside the same limit, and whatever happens to it changes nothing.
 //!
 //! **No POST is repeated here.** No redirect is followed, no retry policy is set, and the body is a stream that
-//! cannot be copied ([`body::Posted`]), so no layer of the client could send it twice if it wanted. What remains is
+//! cannot be copied (`send/body.rs`), so no layer of the client could send it twice if it wanted. What remains is
 //! hyper-util's pool, which tries again when a pooled connection turns out to be closed: only while the request is
 //! still in the connection's queue, unencoded. Once hyper has taken it out, an HTTP/1 or HTTP/2 failure never hands
 //! it back (`TrySendError::message` is `None`), and a fresh connection is never tried twice.
 //!
 //! reqwest does this for direct deliveries. It cannot send a CONNECT that names an address while TLS checks the
 //! name, so deliveries through an egress proxy use hyper-util, which reqwest stands on, with a connector of our own
-//! ([`egress`]); both are one [`HttpSender`].
+//! (`send/egress.rs`); both are one [`HttpSender`].
 
 use std::fmt;
 use std::pin::Pin;
