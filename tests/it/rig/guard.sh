@@ -17,13 +17,14 @@ server=$!
 # When the test dies, the kernel sends SIGHUP to a group in which a process is stopped. The guard must not die of it.
 trap '' HUP
 echo "$server"
-exec >&2
+# What the shell has to say ("Killed") is not the server's.
+exec >/dev/null 2>&1
 
 {
     read -r _ <&3
     trap '' TERM
     kill -9 "$server"
-    while kill -0 "$server" 2>/dev/null; do sleep 0.02; done
+    while kill -0 "$server"; do sleep 0.02; done
     rm -rf "$directory"
 } &
 reader=$!
@@ -31,6 +32,6 @@ exec 3<&-
 
 wait "$server"
 status=$?
-kill "$reader" 2>/dev/null
+kill "$reader"
 wait "$reader"
 exit "$status"

@@ -20,7 +20,7 @@ use super::ports::Port;
 const SHARED_URL: &str = "RECADERO_TEST_AMQP_URL";
 /// Where its virtual hosts are claimed.
 const SHARED_CLAIMS: &str = "RECADERO_TEST_AMQP_CLAIMS";
-/// Virtual hosts a node has, as `rabbit.sh` makes them.
+/// Virtual hosts that a shared node has, in `tests/run` too. A test that finds none left starts a node of its own.
 const VHOSTS: usize = 100;
 
 /// A RabbitMQ, as one test sees it. A node of its own ends with this value, or with the test process.
@@ -37,7 +37,7 @@ impl Rabbit {
 
     /// The same, with more lines of `rabbitmq.conf`.
     pub async fn start_with(lines: &[&str]) -> Self {
-        let node = Node::start(lines).await;
+        let node = Node::start(0, lines).await;
         Self { url: format!("{}/%2f", node.base()), own: Some(node) }
     }
 
@@ -48,7 +48,7 @@ impl Rabbit {
         let (base, claims) = match (std::env::var(SHARED_URL), std::env::var_os(SHARED_CLAIMS)) {
             (Ok(url), Some(claims)) => (url, PathBuf::from(claims)),
             _ => {
-                let node = NODE.get_or_init(|| Node::start(&[])).await;
+                let node = NODE.get_or_init(|| Node::start(VHOSTS, &[])).await;
                 (node.base(), node.directory.path().to_path_buf())
             }
         };
@@ -118,16 +118,17 @@ impl Rabbit {
 
 struct Node {
     server: Option<Guarded>,
+    vhosts: usize,
     lines: Vec<String>,
     port: Port,
     directory: TempDir,
 }
 
 impl Node {
-    async fn start(lines: &[&str]) -> Self {
+    async fn start(vhosts: usize, lines: &[&str]) -> Self {
         let directory = tempfile::Builder::new().prefix("recadero-rabbit-").tempdir().unwrap();
         let lines = lines.iter().map(ToString::to_string).collect();
-        let mut node = Self { server: None, lines, port: Port::take(), directory };
+        let mut node = Self { server: None, vhosts, lines, port: Port::take(), directory };
         node.launch().await;
         node
     }
@@ -139,7 +140,10 @@ impl Node {
     async fn launch(&mut self) {
         let mut command = guard::command(self.directory.path(), "sh");
         command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/rig/rabbit.sh"));
-        command.arg(self.directory.path()).arg(self.port.number().to_string()).args(&self.lines);
+        command
+            .arg(self.directory.path())
+            .args([self.port.number().to_string(), self.vhosts.to_string()])
+            .args(&self.lines);
         let mut server = Guarded::start("rabbitmq-server", command, &self.directory.path().join("log"));
         server.ready(PATIENCE, async |log| log.contains("Server startup complete")).await;
         self.server = Some(server);

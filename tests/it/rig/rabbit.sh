@@ -1,16 +1,17 @@
 #!/bin/sh
 # Becomes a RabbitMQ node that lives in DIRECTORY and listens on 127.0.0.1:PORT, with nothing shared with any other:
 #
-#   rabbit.sh DIRECTORY PORT [LINE OF rabbitmq.conf...]
+#   rabbit.sh DIRECTORY PORT VHOSTS [LINE OF rabbitmq.conf...]
 #
-# It has the virtual hosts `/` and `t0` … `t99` (one for each test that shares the node: the names in them are fixed
-# by the contract), the user guest, and the consistent-hash exchange. It neither listens for other Erlang nodes nor
+# It has the virtual host `/`, VHOSTS more by the names `t0`, `t1`, … (for tests that share the node: the names in them
+# are fixed by the contract), the user guest, and the consistent-hash exchange. It neither listens for other Erlang nodes nor
 # starts or asks epmd, a daemon that would outlive it; so rabbitmqctl cannot reach it: look at it by AMQP. Starting again
 # in the same DIRECTORY keeps the data. Ready when it has printed "Server startup complete".
 set -eu
 directory=$1
 port=$2
-shift 2
+vhosts=$3
+shift 3
 
 # Debian's wrapper on the PATH insists on its own user and directories; what it calls does not.
 server=/usr/lib/rabbitmq/bin/rabbitmq-server
@@ -33,7 +34,7 @@ for line in "$@"; do echo "$line" >>rabbitmq.conf; done
     hosts='{"name":"/"}'
     permissions='{"user":"guest","vhost":"/","configure":".*","write":".*","read":".*"}'
     i=0
-    while [ "$i" -lt 100 ]; do
+    while [ "$i" -lt "$vhosts" ]; do
         hosts="$hosts,{\"name\":\"t$i\"}"
         permissions="$permissions,{\"user\":\"guest\",\"vhost\":\"t$i\",\"configure\":\".*\",\"write\":\".*\",\"read\":\".*\"}"
         i=$((i + 1))

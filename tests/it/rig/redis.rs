@@ -120,6 +120,8 @@ impl Redis {
         command.args(["--bind", "127.0.0.1", "--port"]).arg(self.port().to_string());
         command.arg("--dir").arg(self.directory.path());
         command.args(["--save", "", "--daemonize", "no", "--maxmemory-policy", "noeviction"]);
+        // Else a primary waits five seconds before it feeds a new replica.
+        command.args(["--repl-diskless-sync-delay", "0"]);
         match self.options.aof {
             Aof::None => command.args(["--appendonly", "no"]),
             Aof::Everysec => command.args(["--appendonly", "yes", "--appendfsync", "everysec"]),
@@ -129,8 +131,7 @@ impl Redis {
             command.arg("--maxmemory").arg(bytes.to_string());
         }
         if let Some(primary) = self.options.replica_of {
-            // Without the delay a primary waits five seconds before it feeds a new replica.
-            command.args(["--repl-diskless-sync-delay", "0", "--replicaof", "127.0.0.1"]).arg(primary.to_string());
+            command.args(["--replicaof", "127.0.0.1"]).arg(primary.to_string());
         }
         command.args(&self.options.extra);
         let url = self.url();
