@@ -276,3 +276,5 @@ async fn more(subscription: &mut dyn Subscription, room: usize) -> Result<Vec<Me
 mod fakes;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod world;

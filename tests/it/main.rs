@@ -6,3 +6,4 @@
 
 mod consume;
 mod rig;
+mod store;

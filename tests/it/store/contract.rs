@@ -1,0 +1,11 @@
+//! The promises of the store, by subject; each runs on every store.
+
+mod intake;
+mod layouts;
+mod leases;
+mod limits;
+mod outbox;
+mod outcomes;
+mod quota;
+mod setup;
+mod views;

@@ -1,0 +1,194 @@
+//! What people look at: log, statistics, payloads, pages.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use recadero::decide::attempt::Outcome;
+use recadero::decide::policy::Policy;
+use recadero::decide::retry::Next;
+use recadero::store::lanes::Commit;
+use recadero::store::records::{AttemptRow, HourStats};
+
+use crate::store::fixture::{Open, START_MS};
+use crate::store::world::{HOUR, MINUTE, SECOND, World, ep, ev, failed, lane, ws};
+
+promises! {
+    an_endpoint_tells_its_backlog_and_last_attempt,
+    the_log_is_paged_newest_first_and_pages_stay_put,
+    the_log_keeps_so_many_rows,
+    rows_of_the_log_are_kept_for_their_age,
+    statistics_count_by_the_hour,
+    statistics_show_the_last_24_hours,
+    payloads_of_the_last_delivered_events_are_kept,
+    a_payload_is_there_while_current_kept_or_dropped,
+    dropped_events_are_paged_by_their_numbers,
+    an_unknown_endpoint_has_nothing_to_show,
+}
+
+async fn an_endpoint_tells_its_backlog_and_last_attempt(open: &Open) {
+    let world = World::with_endpoint(open, "ep_a").await;
+    let idle = world.endpoint("ep_a").await;
+    assert_eq!((idle.backlog_events, idle.oldest_ms, idle.last_attempt), (0, None, None));
+    let first_ms = world.time.now_ms();
+    world.publish(&["1"]).await;
+    world.pass(SECOND);
+    world.publish(&["2"]).await;
+    let lease = world.lease(&lane("ep_a")).await;
+    let endpoint = world.endpoint("ep_a").await;
+    assert_eq!((endpoint.backlog_events, endpoint.oldest_ms), (2, Some(first_ms)));
+    let commit = world.end(&lease, Outcome::Delivered);
+    world.commit(&commit).await;
+    let endpoint = world.endpoint("ep_a").await;
+    assert_eq!((endpoint.backlog_events, endpoint.oldest_ms), (1, Some(first_ms + 1_000)));
+    let last = endpoint.last_attempt.expect("it was logged");
+    assert_eq!((last.number, &last.row, last.next_attempt_ms), (1, &*commit.row, None));
+}
+
+async fn the_log_is_paged_newest_first_and_pages_stay_put(open: &Open) {
+    let world = World::with_endpoint(open, "ep_a").await;
+    world.publish(&["1", "2", "3", "4"]).await;
+    world.deliver_all().await;
+    let page = async |before, limit| {
+        let rows = world.store.attempts(&ws("w"), &ep("ep_a"), before, limit).await.expect("attempts");
+        rows.into_iter().map(|row| (row.number, row.row.event_id.to_string())).collect::<Vec<_>>()
+    };
+    let first = page(None, 2).await;
+    assert_eq!(first, [(4, "4".to_owned()), (3, "3".to_owned())]);
+    world.publish(&["5"]).await;
+    world.deliver_all().await;
+    assert_eq!(page(Some(3), 10).await, [(2, "2".to_owned()), (1, "1".to_owned())]);
+    assert_eq!(page(Some(1), 10).await, []);
+}
+
+async fn the_log_keeps_so_many_rows(open: &Open) {
+    let mut policy = Policy::default();
+    policy.limits.log_attempts = 2;
+    let world = World::open_with(open, policy).await;
+    world.connect("ep_a", 1).await;
+    world.publish(&["1", "2", "3"]).await;
+    world.deliver_all().await;
+    let rows = world.store.attempts(&ws("w"), &ep("ep_a"), None, 10).await.expect("attempts");
+    assert_eq!(rows.iter().map(|row| row.number).collect::<Vec<_>>(), [3, 2]);
+}
+
+async fn rows_of_the_log_are_kept_for_their_age(open: &Open) {
+    let mut policy = Policy::default();
+    policy.limits.log_age = HOUR;
+    let world = World::open_with(open, policy).await;
+    world.connect("ep_a", 1).await;
+    world.publish(&["1"]).await;
+    world.deliver_all().await;
+    world.pass(MINUTE);
+    world.publish(&["2"]).await;
+    world.deliver_all().await;
+    let rows = async || world.store.attempts(&ws("w"), &ep("ep_a"), None, 10).await.expect("attempts").len();
+    world.pass(59 * MINUTE - Duration::from_millis(1));
+    world.sweep().await;
+    assert_eq!(rows().await, 2);
+    world.pass(Duration::from_millis(1));
+    world.sweep().await;
+    assert_eq!(rows().await, 1);
+}
+
+async fn statistics_count_by_the_hour(open: &Open) {
+    let world = World::with_endpoint(open, "ep_a").await;
+    world.publish(&["1", "2", "3"]).await;
+    world.pass(HOUR - SECOND);
+    for (duration_ms, outcome) in [(50, Outcome::Delivered), (51, failed()), (5_001, failed())] {
+        let lease = world.lease(&lane("ep_a")).await;
+        let base = world.end(&lease, outcome);
+        let row = Arc::new(AttemptRow { duration_ms, ..(*base.row).clone() });
+        world.commit(&Commit { row, next: Next::Drop, more: false, ..base }).await;
+        world.pass(SECOND);
+    }
+    let first =
+        HourStats { hour_ms: START_MS, delivered: 1, failed: 0, dropped: 0, durations: [1, 0, 0, 0, 0, 0, 0, 0] };
+    let second = HourStats {
+        hour_ms: START_MS + 3_600_000,
+        delivered: 0,
+        failed: 2,
+        dropped: 2,
+        durations: [0, 1, 0, 0, 0, 0, 0, 1],
+    };
+    assert_eq!(world.store.stats(&ws("w"), &ep("ep_a")).await.expect("stats"), [first, second]);
+}
+
+async fn statistics_show_the_last_24_hours(open: &Open) {
+    let world = World::with_endpoint(open, "ep_a").await;
+    world.publish(&["1"]).await;
+    world.deliver_all().await;
+    world.pass(24 * HOUR - SECOND);
+    assert_eq!(world.store.stats(&ws("w"), &ep("ep_a")).await.expect("stats").len(), 1);
+    world.pass(SECOND);
+    assert_eq!(world.store.stats(&ws("w"), &ep("ep_a")).await.expect("stats"), []);
+}
+
+async fn payloads_of_the_last_delivered_events_are_kept(open: &Open) {
+    let mut policy = Policy::default();
+    policy.limits.log_payloads = 2;
+    let world = World::open_with(open, policy).await;
+    world.connect("ep_a", 2).await;
+    world.publish_of("odd", 3).await;
+    world.publish_of("even-1", 2).await;
+    world.publish_of("even-2", 2).await;
+    for index in [1, 0] {
+        let mut lease = Some(world.lease(&crate::store::world::lane_of("w", "ep_a", 1, index)).await);
+        while let Some(present) = lease {
+            lease = match world.deliver(&present).await.after {
+                recadero::store::lanes::After::Next(next) => Some(*next),
+                _ => None,
+            };
+        }
+    }
+    let payload = async |id| world.store.payload(&ws("w"), &ep("ep_a"), &ev(id)).await.expect("payload");
+    assert_eq!(payload("odd").await, None, "of the endpoint, not of each lane");
+    assert_eq!(payload("even-1").await.map(|event| event.body), Some("{\"id\":\"even-1\"}".into()));
+    assert!(payload("even-2").await.is_some());
+}
+
+async fn a_payload_is_there_while_current_kept_or_dropped(open: &Open) {
+    let world = World::with_endpoint(open, "ep_a").await;
+    let has = async |id| world.store.payload(&ws("w"), &ep("ep_a"), &ev(id)).await.expect("payload").is_some();
+    world.publish(&["1", "2"]).await;
+    assert_eq!((has("1").await, has("2").await), (false, false), "they wait");
+    let lease = world.lease(&lane("ep_a")).await;
+    assert_eq!((has("1").await, has("2").await), (true, false));
+    world.commit(&Commit { next: Next::Drop, ..world.end(&lease, failed()) }).await;
+    assert!(has("1").await, "it was dropped");
+    assert_eq!(world.deliver_all().await, ["2"]);
+    assert!(has("2").await, "it was delivered");
+    assert!(!has("3").await);
+}
+
+async fn dropped_events_are_paged_by_their_numbers(open: &Open) {
+    let mut policy = Policy::default();
+    policy.limits.backlog_events = 1;
+    let world = World::open_with(open, policy).await;
+    world.connect("ep_a", 1).await;
+    world.publish(&["1", "2", "3", "4"]).await;
+    let page = async |after, limit| {
+        let rows = world.store.dropped(&ws("w"), &ep("ep_a"), after, limit).await.expect("dropped");
+        rows.into_iter().map(|row| (row.seq, row.event.id.to_string())).collect::<Vec<_>>()
+    };
+    let first = page(None, 2).await;
+    assert_eq!(first.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>(), ["1", "2"]);
+    world
+        .store
+        .resend(&ws("w"), &ep("ep_a"), recadero::store::records::ResendFrom::Dropped, &[ev("1")])
+        .await
+        .expect("it is done");
+    let second = page(Some(first[1].0), 10).await;
+    assert_eq!(second.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>(), ["3"]);
+}
+
+async fn an_unknown_endpoint_has_nothing_to_show(open: &Open) {
+    let world = World::with_endpoint(open, "ep_a").await;
+    for (workspace, endpoint) in [("w", "ep_none"), ("none", "ep_a")] {
+        let (workspace, endpoint) = (ws(workspace), ep(endpoint));
+        assert_eq!(world.store.endpoint(&workspace, &endpoint).await.expect("endpoint"), None);
+        assert_eq!(world.store.attempts(&workspace, &endpoint, None, 10).await.expect("attempts"), []);
+        assert_eq!(world.store.stats(&workspace, &endpoint).await.expect("stats"), []);
+        assert_eq!(world.store.dropped(&workspace, &endpoint, None, 10).await.expect("dropped"), []);
+        assert_eq!(world.store.payload(&workspace, &endpoint, &ev("1")).await.expect("payload"), None);
+    }
+}
