@@ -4,9 +4,9 @@
 //! that publish, and acknowledgements must not be stuck behind that. lapin's own recovery stays off: it would carry
 //! delivery tags over a loss, and with them the belief that a batch is still ours.
 //!
-//! - [`link`]: one connection, made when it is needed and again after a loss;
-//! - [`subscription`]: one consumer on a channel of its own;
-//! - [`publisher`]: confirmed publishing.
+//! - `link`: one connection, made when it is needed and again after a loss;
+//! - `subscription`: one consumer on a channel of its own;
+//! - `publisher`: confirmed publishing.
 
 mod link;
 mod publisher;
