@@ -55,7 +55,13 @@ pub fn run(options: Options) -> anyhow::Result<()> {
 
 async fn publish(options: Options) -> anyhow::Result<()> {
     let publisher = AmqpPublisher::new(&options.amqp.amqp_url);
-    let mut source = Source::open(&options).await?;
+    let published = publish_all(&options, &publisher).await;
+    publisher.close().await;
+    published
+}
+
+async fn publish_all(options: &Options, publisher: &AmqpPublisher) -> anyhow::Result<()> {
+    let mut source = Source::open(options).await?;
     let mut pace = options.rate.map(|rate| {
         let portion = portion(rate);
         (portion, interval(Duration::from_secs_f64(portion as f64 / f64::from(rate))))

@@ -4,9 +4,9 @@
 //! that publish, and acknowledgements must not be stuck behind that. lapin's own recovery stays off: it would carry
 //! delivery tags over a loss, and with them the belief that a batch is still ours.
 //!
-//! - [`link`]: one connection, made when it is needed and again after a loss;
-//! - [`subscription`]: one consumer on a channel of its own;
-//! - [`publisher`]: confirmed publishing.
+//! - `link`: one connection, made when it is needed and again after a loss;
+//! - `subscription`: one consumer on a channel of its own;
+//! - `publisher`: confirmed publishing.
 
 mod link;
 mod publisher;
@@ -19,8 +19,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use lapin::uri::AMQPUri;
 
-use self::link::Link;
 pub(super) use self::link::within;
+use self::link::{Link, goodbye};
 pub use self::publisher::AmqpPublisher;
 use self::subscription::AmqpSubscription;
 use super::topology::{Report, Topology};
@@ -74,6 +74,11 @@ impl AmqpBroker {
         let link = Link::new(url, "recadero router").preparing(topology.clone(), declare);
         Self { link, topology, publisher }
     }
+
+    /// Closes the connection, and with it every subscription. Subscribing again opens another.
+    pub async fn close(&self) {
+        self.link.close().await;
+    }
 }
 
 #[async_trait]
@@ -93,7 +98,7 @@ impl Broker for AmqpBroker {
 pub async fn prepare(url: &AmqpUrl, topology: &Topology, declare: bool) -> Result<Report, BrokerError> {
     let connection = Link::new(url, "recadero topology").connect().await?;
     let report = topology.prepare(&connection, declare).await;
-    let _ = connection.close(200, "OK".into()).await;
+    goodbye(&connection).await;
     report
 }
 

@@ -42,8 +42,10 @@ const PAUSE_MOST: Duration = Duration::from_secs(5);
 pub struct Options {
     /// Which of the broker's queues it takes from.
     pub queue: usize,
-    /// Un-acknowledged events it may hold (`RECADERO_AMQP_PREFETCH`). RabbitMQ gives messages back in their order
-    /// as long as this is never made smaller while routers fail.
+    /// Un-acknowledged events it may hold (`RECADERO_AMQP_PREFETCH`).
+    ///
+    /// Make it smaller only over an empty queue. A quorum queue puts what a lost router held before everything else,
+    /// but what the next one held and lost *behind the rest of that*: in order only if it had taken all of it.
     pub prefetch: u16,
     /// The largest body (`RECADERO_MAX_EVENT_BYTES`).
     pub max_event_bytes: usize,
@@ -276,3 +278,5 @@ async fn more(subscription: &mut dyn Subscription, room: usize) -> Result<Vec<Me
 mod fakes;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod world;

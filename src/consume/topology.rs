@@ -121,7 +121,7 @@ impl Topology {
             found = Some(format!("the exchange {}", self.hash()));
         }
         if queues > 1 && queue(0).await? && !(spread && queue(queues - 1).await?) {
-            found = Some(format!("the queue {} of fewer queues", self.queue(0)));
+            found = Some(format!("the queue {}, one of fewer,", self.queue(0)));
         }
         match found {
             None => Ok(()),

@@ -57,11 +57,28 @@ impl Link {
         *present = Some(connection);
         channel
     }
+
+    /// Whether RabbitMQ has stopped reading from this connection, because of an alarm, until that is over.
+    pub(super) async fn blocked(&self) -> bool {
+        self.connection.lock().await.as_ref().is_some_and(|connection| connection.status().blocked())
+    }
+
+    /// Says goodbye to RabbitMQ, which logs a warning about those who do not.
+    pub(super) async fn close(&self) {
+        if let Some(connection) = self.connection.lock().await.take() {
+            goodbye(&connection).await;
+        }
+    }
 }
 
 /// Bounds what RabbitMQ has to answer soon.
 pub(crate) async fn within<T>(answer: impl Future<Output = Result<T, BrokerError>>) -> Result<T, BrokerError> {
     timeout(SETUP_WAIT_MAX, answer).await.unwrap_or_else(|_| Err(silent(SETUP_WAIT_MAX)))
+}
+
+/// Closes a connection in good order, if it is still there.
+pub(super) async fn goodbye(connection: &Connection) {
+    let _ = within(async { Ok(connection.close(200, "OK".into()).await?) }).await;
 }
 
 pub(super) fn silent(waited: Duration) -> BrokerError {

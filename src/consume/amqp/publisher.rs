@@ -38,6 +38,11 @@ impl AmqpPublisher {
         Self { link, places: Semaphore::new(CHANNELS_MAX), idle: Mutex::default() }
     }
 
+    /// Closes the connection. Publishing again opens another.
+    pub async fn close(&self) {
+        self.link.close().await;
+    }
+
     async fn channel(&self) -> Result<Channel, BrokerError> {
         loop {
             let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -57,6 +62,10 @@ impl AmqpPublisher {
 impl Publisher for AmqpPublisher {
     async fn publish(&self, messages: Vec<Outgoing>) -> Result<(), BrokerError> {
         let _place = self.places.acquire().await.expect("the semaphore is never closed");
+        // What is sent now would only pile up in this process.
+        if self.link.blocked().await {
+            return Err(BrokerError::Unavailable("it takes no messages now: a memory or disk alarm".to_owned()));
+        }
         let channel = self.channel().await?;
         // Given up or failed, the channel is dropped: confirmations of this call may still come on it.
         timeout(CONFIRM_WAIT_MAX, confirmed(&channel, messages))

@@ -3,197 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use super::fakes::{Faults, FlakyBroker, FlakyLanes, How, LOOK_AGAIN, Op, Seen};
-use super::*;
-use crate::clock::Clock;
+use super::fakes::{How, Op};
+use super::world::{EXCHANGE, WORKSPACES, World, reason};
 use crate::consume::local::LocalBroker;
-use crate::consume::{Outgoing, Publisher, REASON_HEADER};
-use crate::decide::attempt::Outcome;
-use crate::decide::ids::{EndpointId, EventId, EventType, LaneId, Partition, WorkspaceId};
-use crate::decide::policy::Policy;
-use crate::decide::retry::Next;
-use crate::store::Records;
-use crate::store::lanes::{After, Claim, Commit, Memory as Use, Token, Want};
-use crate::store::memory::Memory;
-use crate::store::records::{AttemptRow, Config, Put, Workspace};
-
-const EXCHANGE: &str = "recadero.events";
-const PARTITIONS: u16 = 4;
-const WORKSPACES: [&str; 3] = ["acme", "bolt", "cora"];
-
-/// A broker, a store, and all that may go wrong between them.
-struct World {
-    broker: LocalBroker,
-    memory: Memory,
-    faults: Arc<Faults>,
-    seen: Arc<Seen>,
-}
-
-impl World {
-    /// With an endpoint for everything in each of the workspaces.
-    async fn new() -> Self {
-        let memory = Memory::new(Policy::default(), PARTITIONS, Clock::system());
-        let world = Self { broker: LocalBroker::new(EXCHANGE), memory, faults: Arc::default(), seen: Arc::default() };
-        for workspace in WORKSPACES {
-            world.connect(workspace).await;
-        }
-        world
-    }
-
-    async fn connect(&self, workspace: &str) {
-        let id = WorkspaceId::trusted(workspace);
-        let record = Workspace { plan: "advanced".to_owned(), ..Workspace::default() };
-        self.memory.put_workspace(&id, &record).await.unwrap();
-        let put = self.memory.put_endpoint(&id, &endpoint(workspace), &config()).await.unwrap();
-        assert_eq!(put, Put::Done);
-    }
-
-    async fn publish(&self, workspace: &str, id: &str) {
-        let (workspace, event_type) = (WorkspaceId::trusted(workspace), EventType::trusted("message.sent"));
-        let message = Outgoing::event(EXCHANGE, &workspace, &event_type, Some(&EventId::trusted(id)), "{}".into());
-        self.broker.publish(vec![message]).await.unwrap();
-    }
-
-    async fn publish_poison(&self, body: &'static str) {
-        let (workspace, event_type) = (WorkspaceId::trusted("acme"), EventType::trusted("message.sent"));
-        let message = Outgoing::event(EXCHANGE, &workspace, &event_type, None, Bytes::from(body));
-        self.broker.publish(vec![message]).await.unwrap();
-    }
-
-    /// Thirty events, ten of each workspace in turns, and one poison in their middle.
-    async fn publish_thirty(&self) {
-        for n in 0..10 {
-            for workspace in WORKSPACES {
-                self.publish(workspace, &format!("{workspace}-{n}")).await;
-            }
-            if n == 4 {
-                self.publish_poison("not json").await;
-            }
-        }
-    }
-
-    fn router(&self, prefetch: u16) -> Router {
-        let broker = Arc::new(FlakyBroker(self.broker.clone(), Arc::clone(&self.faults)));
-        let lanes = Arc::new(FlakyLanes(self.memory.clone(), Arc::clone(&self.faults)));
-        let options = Options {
-            queue: 0,
-            prefetch,
-            max_event_bytes: 1000,
-            partitions: PARTITIONS,
-            types: Arc::new(EventTypes::new([])),
-            plans: Policy::default().plans,
-            store_patience: STORE_PATIENCE,
-            seed: 1,
-        };
-        let tap: Arc<dyn crate::observe::signal::Tap> = self.seen.clone();
-        Router::new(broker, lanes, self.seen.clone(), Signals::new([tap]), options)
-    }
-
-    /// Routes until the queue is empty and everything is acknowledged.
-    async fn route(&self) {
-        let stop = CancellationToken::new();
-        let routing = self.router(8).run(stop.clone());
-        tokio::join!(routing, async {
-            self.until("the queue is empty", || self.broker.depth() == (0, 0)).await;
-            stop.cancel();
-        });
-    }
-
-    async fn until(&self, what: &str, mut ready: impl FnMut() -> bool) {
-        for _ in 0..20_000 {
-            if ready() {
-                return;
-            }
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
-        panic!("never: {what}");
-    }
-
-    /// Delivers all that waits for a workspace's endpoint, and answers the ids in their order.
-    async fn delivered(&self, workspace: &str) -> Vec<String> {
-        let id = WorkspaceId::trusted(workspace);
-        let partition = Partition::of(&id, PARTITIONS);
-        let lane = LaneId { workspace: id, endpoint: endpoint(workspace), layout: 1, index: 0 };
-        let want = Want { lane, token: Token(1), config: None };
-        let claims = self.memory.claim(partition, &[want]).await.unwrap();
-        let Some(Claim::Leased(mut lease)) = claims.into_iter().next() else { return Vec::new() };
-        let mut ids = Vec::new();
-        loop {
-            ids.push(lease.event.id.to_string());
-            let row = Arc::new(AttemptRow {
-                event_id: lease.event.id.clone(),
-                event_type: lease.event.event_type.clone(),
-                attempt: lease.attempt,
-                duration_ms: 1,
-                outcome: Outcome::Delivered,
-                status: Some(200),
-                excerpt: String::new(),
-                signed_at: 0,
-                resend: false,
-            });
-            let commit = Commit {
-                lane: lease.lane.clone(),
-                token: lease.token,
-                seq: lease.seq,
-                round: lease.round,
-                attempt: lease.attempt,
-                generation: lease.generation,
-                outcome: Outcome::Delivered,
-                next: Next::Drop,
-                ended_ago: Duration::ZERO,
-                row,
-                more: true,
-                config: Arc::clone(&lease.config),
-            };
-            let committed = self.memory.commit(partition, &[commit]).await.unwrap();
-            match committed.into_iter().next().unwrap().after {
-                After::Next(next) => lease = next,
-                After::Idle => return ids,
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-
-    /// Each of the thirty events stands in its lane once, in order, and the poison is where it belongs.
-    async fn assert_thirty(&self, context: &str) {
-        for workspace in WORKSPACES {
-            let expected: Vec<_> = (0..10).map(|n| format!("{workspace}-{n}")).collect();
-            assert_eq!(self.delivered(workspace).await, expected, "{context}");
-        }
-        let rejected = self.broker.rejected();
-        assert!(!rejected.is_empty(), "{context}: nothing was rejected");
-        assert!(
-            rejected.iter().all(|message| message.body == "not json" && reason(message) == "not_json"),
-            "{context}"
-        );
-    }
-}
-
-fn endpoint(workspace: &str) -> EndpointId {
-    EndpointId::trusted(format!("ep_{workspace}"))
-}
-
-fn config() -> Config {
-    Config {
-        version: 1,
-        url: "https://receiver.test".to_owned(),
-        events: vec![EventType::trusted("*")],
-        description: String::new(),
-        lanes: 1,
-        headers: Vec::new(),
-        secrets: Vec::new(),
-        created_ms: 0,
-        updated_ms: 0,
-    }
-}
-
-fn reason(message: &Outgoing) -> String {
-    let headers = message.properties.headers().clone().unwrap();
-    headers.inner()[REASON_HEADER].as_long_string().unwrap().to_string()
-}
+use crate::store::StoreError;
+use crate::store::lanes::{Append, Memory as Use};
 
 #[tokio::test(start_paused = true)]
 async fn events_reach_their_lanes_in_order_and_poison_is_rejected() {
@@ -435,17 +251,11 @@ async fn a_changed_routing_is_followed_in_the_middle_of_a_batch() {
     assert_eq!(world.delivered("late").await, ["late-3", "late-4"]);
 }
 
-fn refuse(
-    items: &[crate::store::lanes::Append],
-    bad: impl Fn(&crate::store::lanes::Append) -> bool,
-) -> Option<StoreError> {
+fn refuse(items: &[Append], bad: impl Fn(&Append) -> bool) -> Option<StoreError> {
     items.iter().any(bad).then(|| StoreError::Refused("WRONGTYPE".to_owned()))
 }
 
-fn refuse_first(
-    bad: &'static str,
-    times: usize,
-) -> impl Fn(&[crate::store::lanes::Append]) -> Option<StoreError> + Send {
+fn refuse_first(bad: &'static str, times: usize) -> impl Fn(&[Append]) -> Option<StoreError> + Send {
     let left = std::sync::atomic::AtomicUsize::new(times);
     move |items| {
         let refused = refuse(items, |item| item.id.as_str() == bad)?;

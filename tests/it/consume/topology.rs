@@ -114,6 +114,21 @@ async fn only_what_a_queue_took_counts_as_published() {
 }
 
 #[tokio::test]
+async fn during_an_alarm_publishers_are_told_so_and_do_not_wait_for_long() {
+    let rabbit = Rabbit::start_with(&["vm_memory_high_watermark.absolute = 20MB"]).await;
+    prepare(&url(&rabbit), &of(1), true).await.unwrap();
+    let publisher = AmqpPublisher::new(&url(&rabbit));
+    let (workspace, event_type) = (WorkspaceId::trusted("acme"), EventType::trusted("message.sent"));
+    let event = || vec![Outgoing::event(EVENTS, &workspace, &event_type, None, "{}".into())];
+    let first = publisher.publish(event()).await.unwrap_err();
+    assert_eq!(first, BrokerError::Unavailable("no answer within 10 s".to_owned()));
+    let begin = std::time::Instant::now();
+    let second = publisher.publish(event()).await.unwrap_err();
+    assert!(second.to_string().ends_with("a memory or disk alarm"), "{second}");
+    assert!(begin.elapsed() < std::time::Duration::from_secs(1));
+}
+
+#[tokio::test]
 async fn the_publish_command_sends_samples_and_lines() {
     let rabbit = Rabbit::shared().await;
     let text = run(&rabbit, &["publish"]).await.unwrap_err();
