@@ -1,0 +1,157 @@
+//! One POST, and what came of it (contract, section 3).
+//!
+//! The limit covers everything from the first DNS packet to the status line. Then the body is read for the log, a
+//! bounded way and inside the same limit, and whatever happens to it changes nothing.
+//!
+//! **No POST is repeated here.** No redirect is followed, no retry policy is set, and the body is a stream that
+//! cannot be copied ([`body::Posted`]), so no layer of the client could send it twice if it wanted. What remains is
+//! hyper-util's pool, which tries again when a pooled connection turns out to be closed: only while the request is
+//! still in the connection's queue, unencoded. Once hyper has taken it out, an HTTP/1 or HTTP/2 failure never hands
+//! it back (`TrySendError::message` is `None`), and a fresh connection is never tried twice.
+//!
+//! reqwest does this for direct deliveries. It cannot send a CONNECT that names an address while TLS checks the
+//! name, so deliveries through an egress proxy use hyper-util, which reqwest stands on, with a connector of our own
+//! ([`egress`]); both are one [`HttpSender`].
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::HeaderMap;
+use tokio::time::{Sleep, sleep};
+use url::Url;
+
+use crate::clock::Clock;
+use crate::decide::attempt::{Answer, Attempted, Reason};
+use crate::deliver::guard::Guard;
+use crate::deliver::guard::resolve::{Lookup, Resolver};
+
+mod body;
+mod classify;
+mod client;
+mod egress;
+mod excerpt;
+pub mod headers;
+pub mod own;
+mod tls;
+
+pub use client::SetupError;
+pub use egress::EgressProxy;
+pub use tls::install_crypto;
+
+use body::{Begun, Posted};
+use client::Client;
+
+/// Everything that one POST needs. Cheap to make: the URL is parsed once per endpoint, the body shared.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Where to; its path and query may hold the customer's secrets.
+    pub url: Arc<Url>,
+    /// The event.
+    pub body: Bytes,
+    /// All headers of section 3 (see [`headers::build`]).
+    pub headers: HeaderMap,
+}
+
+/// Sends one POST; the seam where the simulation puts its receivers.
+#[async_trait]
+pub trait Sender: Send + Sync {
+    /// Sends, waits for the status line, and tells what came. Ends within the limit.
+    async fn send(&self, request: Request) -> Attempted;
+}
+
+/// What the HTTP client is set up with.
+#[derive(Clone, Debug)]
+pub struct HttpOptions {
+    /// `RECADERO_TIMEOUT`.
+    pub timeout: Duration,
+    /// The contents of `RECADERO_CA_FILE`: PEM.
+    pub extra_roots: Option<Vec<u8>>,
+    /// `RECADERO_EGRESS_PROXY`.
+    pub egress_proxy: Option<EgressProxy>,
+}
+
+/// The real [`Sender`]: one pool of connections for all endpoints, behind the guard.
+pub struct HttpSender {
+    client: Client,
+    guard: Arc<Guard>,
+    clock: Clock,
+    timeout: Duration,
+}
+
+impl HttpSender {
+    /// Sets the client up.
+    ///
+    /// # Errors
+    ///
+    /// When the extra root certificates are not PEM certificates. A machine without any of its own is no error:
+    /// the roots that Mozilla ships are used then.
+    pub fn new(
+        options: &HttpOptions,
+        guard: Arc<Guard>,
+        lookup: Arc<dyn Lookup>,
+        clock: Clock,
+    ) -> Result<Self, SetupError> {
+        let tls = tls::config(options.extra_roots.as_deref())?;
+        let resolver = Resolver::new(guard.clone(), lookup);
+        let client = match &options.egress_proxy {
+            None => Client::direct(tls, resolver)?,
+            Some(proxy) => Client::proxied(tls, resolver, proxy),
+        };
+        Ok(Self { client, guard, clock, timeout: options.timeout })
+    }
+
+    async fn attempt(&self, request: Request, begun: Duration, limit: Pin<&mut Sleep>) -> Attempted {
+        let took = || self.clock.boot().saturating_sub(begun);
+        let failed = |reason, detail| Attempted { answer: Answer::Failed { reason, detail }, took: took() };
+        // A literal address never meets the resolver, so the URL is judged again before each attempt.
+        if let Err(problem) = self.guard.check(&request.url) {
+            return failed(Reason::Blocked, problem.to_string());
+        }
+        let sent = Begun::default();
+        let body = Posted::new(request.body, sent.clone());
+        let mut limit = limit;
+        let response = tokio::select! {
+            biased;
+            response = self.client.post(&request.url, request.headers, body) => response,
+            () = limit.as_mut() => return failed(Reason::Timeout, self.late(&sent)),
+        };
+        match response {
+            Ok(response) => {
+                let took = took();
+                let status = response.status().as_u16();
+                let excerpt = excerpt::read(response.into_body(), limit).await;
+                Attempted { answer: Answer::Status { status, excerpt }, took }
+            }
+            Err(error) => {
+                let (reason, detail) = classify::classify(&*error);
+                failed(reason, detail)
+            }
+        }
+    }
+
+    fn late(&self, sent: &Begun) -> String {
+        match sent.is_set() {
+            true => format!("connected, but no status line within {:?}", self.timeout),
+            false => format!("no connection within {:?} (name, TCP and TLS together)", self.timeout),
+        }
+    }
+}
+
+#[async_trait]
+impl Sender for HttpSender {
+    async fn send(&self, request: Request) -> Attempted {
+        let begun = self.clock.boot();
+        let limit = std::pin::pin!(sleep(self.timeout));
+        self.attempt(request, begun, limit).await
+    }
+}
+
+impl fmt::Debug for HttpSender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpSender").field("timeout", &self.timeout).finish_non_exhaustive()
+    }
+}
