@@ -275,7 +275,8 @@ arguments!(ServeOptions, table::SERVE);
 arguments!(AmqpOptions, &[&table::AMQP]);
 
 fn roles(given: &Given) -> Result<Roles, ConfigError> {
-    const WORDS: [(&str, fn(&mut Roles)); 4] = [
+    type Set = fn(&mut Roles);
+    const WORDS: [(&str, Set); 4] = [
         ("router", |roles| roles.router = true),
         ("deliverer", |roles| roles.deliverer = true),
         ("api", |roles| roles.api = true),

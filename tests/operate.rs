@@ -73,7 +73,10 @@ async fn a_body_is_read_strictly_and_the_answer_names_the_field() {
         ("[]", "422 invalid_body "),
         ("null", "422 invalid_body "),
         (r#"{"plan":"advanced"} x"#, "422 invalid_body the body goes on after its end"),
-        (r#"{"plan":"advanced","plan":"free"}"#, "422 invalid_body the body is not what it should be: duplicate field `plan`"),
+        (
+            r#"{"plan":"advanced","plan":"free"}"#,
+            "422 invalid_body the body is not what it should be: duplicate field `plan`",
+        ),
         (r#"{"plan":"advanced","locals":"en"}"#, "422 invalid_body locals: unknown field `locals`, expected one of"),
         (r#"{"plan":7}"#, "422 invalid_body plan: invalid type: integer `7`, expected a string"),
         (r#"{"plan":""}"#, "422 invalid_body plan: "),
