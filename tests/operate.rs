@@ -22,7 +22,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use service::{Service, TOKEN, ask};
+use service::{OTHER_TOKEN, Service, TOKEN, ask};
 
 const ENDPOINTS: &str = "/v1/workspaces/acme/endpoints";
 
@@ -41,8 +41,8 @@ async fn only_an_admin_token_opens_the_api() {
         assert!(answer.problem().starts_with("401 unauthorized "), "{headers:?} {answer:?}");
         assert!(answer.head.contains("www-authenticate: Bearer"), "{}", answer.head);
     }
-    for scheme in ["Bearer", "bearer"] {
-        let headers = format!("Authorization: {scheme} {TOKEN}\r\n");
+    for token in [format!("Bearer {TOKEN}"), format!("bearer {TOKEN}"), format!("Bearer {OTHER_TOKEN}")] {
+        let headers = format!("Authorization: {token}\r\n");
         assert_eq!(ask(service.address, "GET", "/v1/workspaces", &headers, "").await.status, 200);
     }
 }
@@ -249,8 +249,10 @@ async fn endpoints_are_listed_in_pages_that_survive_a_deletion() {
     };
     let first = service.get(&format!("{ENDPOINTS}?limit=2")).await.body;
     assert_eq!(ids(&first), paths[..2]);
-    assert_eq!(service.delete(&paths[1]).await.status, 204);
     let cursor = first["next_cursor"].as_str().unwrap();
+    let second = service.get(&format!("{ENDPOINTS}?limit=2&cursor={cursor}")).await.body;
+    assert_eq!(ids(&second), paths[2..4]);
+    assert_eq!(service.delete(&paths[1]).await.status, 204);
     let rest = service.get(&format!("{ENDPOINTS}?cursor={cursor}")).await.body;
     assert_eq!((ids(&rest), &rest["next_cursor"]), (paths[2..].to_vec(), &Value::Null));
 }

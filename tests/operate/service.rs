@@ -27,7 +27,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub const TOKEN: &str = "an-admin-token-of-32-characters-x";
-const OTHER_TOKEN: &str = "another-token-of-32-characters-yy";
+pub const OTHER_TOKEN: &str = "another-token-of-32-characters-yy";
 const PARTITIONS: u16 = 4;
 
 /// 2026-01-01T00:00:00Z
