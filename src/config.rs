@@ -10,7 +10,6 @@ mod parse;
 mod table;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
@@ -25,6 +24,7 @@ use crate::decide::event_types::EventTypes;
 use crate::decide::ids::EventType;
 use crate::decide::policy::{Limits, Plans, Policy, Quota, QuotaScope};
 use crate::deliver::guard::Guard;
+use crate::deliver::send::EgressProxy;
 use crate::store::redis::Durability;
 
 /// Most waits between the attempts of one event.
@@ -127,10 +127,10 @@ pub struct StoreSettings {
 pub struct Egress {
     /// Schemes, networks and ports.
     pub guard: Guard,
-    /// Extra root certificates: a file of PEM that was found to be good.
-    pub ca_file: Option<PathBuf>,
-    /// HTTP CONNECT proxy, `http://[user:password@]host:port`.
-    pub proxy: Option<Sensitive>,
+    /// Extra root certificates: PEM that was found to be good.
+    pub extra_roots: Option<Vec<u8>>,
+    /// HTTP CONNECT proxy.
+    pub proxy: Option<EgressProxy>,
 }
 
 /// E-mail.
@@ -262,7 +262,8 @@ arguments!(ServeOptions, table::SERVE);
 arguments!(AmqpOptions, &[&table::AMQP]);
 
 fn roles(given: &Given) -> Result<Roles, ConfigError> {
-    const WORDS: [(&str, fn(&mut Roles)); 4] = [
+    type Set = fn(&mut Roles);
+    const WORDS: [(&str, Set); 4] = [
         ("router", |roles| roles.router = true),
         ("deliverer", |roles| roles.deliverer = true),
         ("api", |roles| roles.api = true),
@@ -343,8 +344,8 @@ fn egress(given: &Given) -> Result<Egress, ConfigError> {
                 _ => parse::list(text)?.into_iter().map(check::port).collect::<Result<_, _>>().map(Some),
             })?,
         },
-        ca_file: given.maybe("ca-file", check::certificates)?,
-        proxy: given.maybe("egress-proxy", |text| check::secret_url(text, &["http"]))?,
+        extra_roots: given.maybe("ca-file", check::certificates)?,
+        proxy: given.maybe("egress-proxy", |text| EgressProxy::parse(text).map_err(|wrong| wrong.to_string()))?,
     })
 }
 

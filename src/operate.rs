@@ -1,7 +1,7 @@
 //! The API (contract, section 5), one file per resource, and how HTTP is served.
 //!
-//! A handler reads as what it does: extractors have checked who asks ([`auth`]), for what ([`path`]) and with what
-//! ([`body`]) before it begins, and everything that goes wrong is a [`Problem`]. What is being decided (limits,
+//! A handler reads as what it does: extractors have checked who asks (`auth`), for what (`path`) and with what
+//! (`body`) before it begins, and everything that goes wrong is a [`Problem`]. What is being decided (limits,
 //! entitlement, enabling) is the store's and the policy's, never a handler's.
 //!
 //! Checks of content are written here rather than derived by a validation crate: each answer has to name the field,

@@ -1,6 +1,5 @@
 //! `recadero serve`: the service, on RabbitMQ, Redis and HTTP.
 
-use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use crate::config::{ConfigError, Settings};
 use crate::consume::amqp::{AmqpBroker, AmqpPublisher, AmqpUrl};
 use crate::consume::topology::Topology;
 use crate::deliver::guard::resolve::SystemLookup;
-use crate::deliver::send::{EgressProxy, HttpOptions, HttpSender, install_crypto};
+use crate::deliver::send::{HttpOptions, HttpSender, install_crypto};
 use crate::observe::health::{Health, ops};
 use crate::observe::log::{self, LogTap};
 use crate::observe::metrics::Metrics;
@@ -149,12 +148,10 @@ fn parts(settings: &Settings, store: Arc<RedisStore>, signals: Signals) -> anyho
     let broker = AmqpBroker::new(&url, topology, amqp.declare, publisher.clone());
 
     let egress = &settings.egress;
-    let roots = egress.ca_file.as_deref().map(fs::read).transpose();
-    let proxy = egress.proxy.as_ref().map(|proxy| EgressProxy::parse(proxy.reveal())).transpose();
     let options = HttpOptions {
         timeout: settings.policy.timeout,
-        extra_roots: roots.map_err(|error| ConfigError::of("ca-file", error))?,
-        egress_proxy: proxy.map_err(|error| ConfigError::of("egress-proxy", error))?,
+        extra_roots: egress.extra_roots.clone(),
+        egress_proxy: egress.proxy.clone(),
     };
     let clock = Clock::system();
     let sender = HttpSender::new(&options, Arc::new(egress.guard.clone()), Arc::new(SystemLookup), clock.clone())

@@ -1,8 +1,9 @@
 //! Values that need more than spelling: URLs, tokens, networks, files. None of these repeats what it was given where
 //! that may hold a secret.
 
+use std::fs::File;
+use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 
 use ipnet::IpNet;
 use lapin::uri::AMQPUri;
@@ -92,18 +93,23 @@ pub fn port(text: &str) -> Result<u16, String> {
     port.ok_or_else(|| format!("{text:?} is not a port; 1 to 65535"))
 }
 
-/// A file of certificates in PEM, each of them one that TLS can use as a root.
-pub fn certificates(text: &str) -> Result<PathBuf, String> {
-    let certificates = CertificateDer::pem_file_iter(text).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let certificates = certificates.map_err(|error| format!("{text:?} cannot be read: {error}"))?;
-    if certificates.is_empty() {
-        return Err(format!("{text:?} has no certificate in it"));
+/// The largest file of certificates, in bytes; all of the public roots take a quarter of it.
+const CERTIFICATES_BYTES_MAX: u64 = 1 << 20;
+
+/// A file of certificates in PEM, each of them one that TLS can use as a root; answers with what is in it.
+pub fn certificates(text: &str) -> Result<Vec<u8>, String> {
+    let mut pem = Vec::new();
+    let read = File::open(text).and_then(|file| file.take(CERTIFICATES_BYTES_MAX + 1).read_to_end(&mut pem));
+    read.map_err(|error| format!("{text:?} cannot be read: {error}"))?;
+    if pem.len() as u64 > CERTIFICATES_BYTES_MAX {
+        return Err(format!("{text:?} is larger than {CERTIFICATES_BYTES_MAX} bytes"));
     }
     let mut roots = RootCertStore::empty();
-    for certificate in certificates {
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|error| format!("{text:?} is not PEM: {error}"))?;
         roots.add(certificate).map_err(|error| format!("{text:?} has a certificate of no use: {error}"))?;
     }
-    Ok(PathBuf::from(text))
+    if roots.is_empty() { Err(format!("{text:?} has no certificate in it")) } else { Ok(pem) }
 }
 
 /// A URL of one of some schemes with a host, which may hold a password.

@@ -26,7 +26,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 pub fn spell(duration: Duration) -> String {
     let ms = duration.as_millis();
     let units = [(3_600_000, "h"), (60_000, "m"), (1_000, "s")];
-    let unit = units.into_iter().find(|(unit_ms, _)| ms > 0 && ms % unit_ms == 0);
+    let unit = units.into_iter().find(|(unit_ms, _)| ms > 0 && ms.is_multiple_of(*unit_ms));
     unit.map_or_else(|| format!("{ms}ms"), |(unit_ms, name)| format!("{}{name}", ms / unit_ms))
 }
 

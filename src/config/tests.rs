@@ -191,6 +191,18 @@ fn urls_tokens_and_keys_can_be_read_from_a_file() {
 }
 
 #[test]
+fn a_file_of_certificates_is_read_and_checked() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("ca.pem");
+    let root = rcgen::generate_simple_self_signed(["ca.example".to_owned()]).expect("a certificate").cert.pem();
+    fs::write(&path, &root).expect("written");
+    let settings = with(&[("ca-file", path.to_str().expect("UTF-8"))]).expect("valid");
+    assert_eq!(settings.egress.extra_roots, Some(root.into_bytes()));
+    fs::write(&path, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").expect("written");
+    assert!(with(&[("ca-file", path.to_str().expect("UTF-8"))]).is_err());
+}
+
+#[test]
 fn no_secret_is_in_an_error_or_in_debug() {
     let wrong = [
         ("amqp-url", format!("amq://u:{PASSWORD}@h")),

@@ -30,3 +30,44 @@ pub(super) async fn admit(State(places): State<Arc<Semaphore>>, mut request: Req
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::http::StatusCode;
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::post;
+    use futures_util::stream;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    /// A route that reads its body, with so many places.
+    fn routes(places: usize) -> Router {
+        let echo = post(async |body: String| body);
+        Router::new().route("/", echo).layer(from_fn_with_state(Arc::new(Semaphore::new(places)), admit))
+    }
+
+    fn request(body: Body) -> Request {
+        Request::post("/").body(body).expect("a request")
+    }
+
+    #[tokio::test]
+    async fn a_request_without_a_place_is_answered_at_once() {
+        let full = routes(0).oneshot(request(Body::empty())).await.expect("an answer");
+        assert_eq!(full.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let free = routes(1).oneshot(request(Body::empty())).await.expect("an answer");
+        assert_eq!(free.status(), StatusCode::OK);
+        assert_eq!(free.headers()[header::CACHE_CONTROL], "no-store");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_never_comes_ends_with_the_time_limit() {
+        let never = Body::from_stream(stream::pending::<Result<&'static str, std::io::Error>>());
+        let begun = tokio::time::Instant::now();
+        let late = routes(1).oneshot(request(never)).await.expect("an answer");
+        assert_eq!(late.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(begun.elapsed().as_secs(), REQUEST_TIME_MAX.as_secs());
+    }
+}

@@ -154,7 +154,7 @@ pub async fn create(
     };
     api.need_plan(&workspace).await?;
     let id = new_id();
-    put(&api, &workspace, &id, &config).await?;
+    api.done(api.store.put_endpoint(&workspace, &id, &config).await?)?;
     let shown = Shown { secret: Some(secret), ..api.endpoint(&workspace, &id).await?.into() };
     let location = format!("/v1/workspaces/{workspace}/endpoints/{id}");
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(shown)))
@@ -171,7 +171,7 @@ pub async fn list(
     let after = params.cursor(read_place)?;
     let mut endpoints = api.store.endpoints(&workspace).await?;
     // By what is in the cursor, so that the page's beginning is found again even when its endpoint is gone.
-    endpoints.sort_by(|a, b| place(a).cmp(&place(b)));
+    endpoints.sort_by_cached_key(place);
     let rest = endpoints.into_iter().filter(|endpoint| after.as_ref().is_none_or(|after| place(endpoint) > *after));
     let rest: Vec<_> = rest.take(limit + 1).collect();
     let cursor = |endpoint: &Endpoint| format!("{} {}", endpoint.config.created_ms, endpoint.id);
@@ -217,9 +217,9 @@ pub async fn patch(
         if config != present {
             config.version += 1;
             config.updated_ms = api.now_ms();
-            match put(&api, &at.workspace, &at.endpoint, &config).await {
-                Err(problem) if problem.code() == Code::Conflict && config.lanes == present.lanes => continue,
-                put => put?,
+            match api.store.put_endpoint(&at.workspace, &at.endpoint, &config).await? {
+                Put::Conflict => continue,
+                put => api.done(put)?,
             }
         }
         return Ok(Json(api.endpoint(&at.workspace, &at.endpoint).await?.into()));
@@ -264,24 +264,6 @@ pub async fn disable(State(api): State<Arc<Api>>, at: AtEndpoint) -> Result<Json
     Ok(Json(api.endpoint(&at.workspace, &at.endpoint).await?.into()))
 }
 
-async fn put(api: &Api, workspace: &WorkspaceId, id: &EndpointId, config: &Config) -> Result<(), Problem> {
-    match api.store.put_endpoint(workspace, id, config).await? {
-        Put::Done => Ok(()),
-        Put::Missing => Err(Problem::no_endpoint()),
-        Put::Conflict => Err(changed_meanwhile()),
-        Put::LimitReached => {
-            let limit = api.policy.limits.endpoints;
-            let detail = format!("the workspace has {limit} endpoints, as many as it may; delete one first");
-            Err(Problem::new(Code::LimitReached, detail))
-        }
-        Put::Draining => {
-            let detail =
-                format!("changed {LAYOUTS_MAX} times while events wait under earlier settings; try when they are out");
-            Err(Problem::with_field(Code::Conflict, "lanes", detail))
-        }
-    }
-}
-
 fn changed_meanwhile() -> Problem {
     Problem::new(Code::Conflict, "somebody else changed the endpoint at the same time; read it and try again")
 }
@@ -298,6 +280,25 @@ impl Api {
     /// An endpoint, or 404.
     pub(super) async fn endpoint(&self, workspace: &WorkspaceId, id: &EndpointId) -> Result<Endpoint, Problem> {
         self.store.endpoint(workspace, id).await?.ok_or_else(Problem::no_endpoint)
+    }
+
+    /// What came of setting an endpoint, if it was not done.
+    fn done(&self, put: Put) -> Result<(), Problem> {
+        match put {
+            Put::Done => Ok(()),
+            Put::Missing => Err(Problem::no_endpoint()),
+            Put::Conflict => Err(changed_meanwhile()),
+            Put::LimitReached => {
+                let limit = self.policy.limits.endpoints;
+                let detail = format!("the workspace has {limit} endpoints, as many as it may; delete one first");
+                Err(Problem::new(Code::LimitReached, detail))
+            }
+            Put::Draining => {
+                let changed = format!("changed {LAYOUTS_MAX} times while events wait under earlier settings");
+                let detail = format!("{changed}; try again when they are out");
+                Err(Problem::with_field(Code::Conflict, "lanes", detail))
+            }
+        }
     }
 
     fn dropped(&self, at: &AtEndpoint, reason: DropReason, count: u64) {

@@ -30,7 +30,8 @@ impl<S: Send + Sync> FromRequestParts<S> for InWorkspace {
         })?;
         match parts.extensions.get::<Caller>() {
             Some(caller) if caller.may(&workspace) => Ok(Self(workspace)),
-            _ => Err(Problem::new(Code::Unauthorized, "this token is not one for this workspace")),
+            Some(_) => Err(Problem::new(Code::Forbidden, "this token is not one for this workspace")),
+            None => Err(Problem::new(Code::Unauthorized, "send a token")),
         }
     }
 }

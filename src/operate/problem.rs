@@ -11,6 +11,8 @@ use crate::store::StoreError;
 pub enum Code {
     /// No token, or a wrong one.
     Unauthorized,
+    /// The token is good, but not for this.
+    Forbidden,
     /// The workspace's plan does not include webhooks.
     PlanRequired,
     /// There is no such thing.
@@ -53,6 +55,7 @@ impl Code {
     fn word_and_status(self) -> (&'static str, StatusCode) {
         match self {
             Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED),
+            Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN),
             Self::PlanRequired => ("plan_required", StatusCode::FORBIDDEN),
             Self::NotFound => ("not_found", StatusCode::NOT_FOUND),
             Self::MethodNotAllowed => ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED),
@@ -87,11 +90,6 @@ impl Problem {
     /// A problem with one field, which the sentence is about.
     pub fn with_field(code: Code, field: &str, sentence: impl std::fmt::Display) -> Self {
         Self { code, detail: format!("{field}: {sentence}"), field: Some(field.to_owned()) }
-    }
-
-    /// Its code.
-    pub fn code(&self) -> Code {
-        self.code
     }
 
     /// There is no such endpoint in the workspace.
@@ -156,4 +154,45 @@ pub(super) async fn no_such_route(uri: Uri) -> Problem {
 /// Answers where a route has other methods; the `Allow` header lists them.
 pub(super) async fn no_such_method(method: Method) -> Problem {
     Problem::new(Code::MethodNotAllowed, format!("{method} is not possible here; the Allow header lists what is"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_fails_is_503_and_its_own_words_stay_inside() {
+        let own = || "connection to 10.1.2.3 refused".to_owned();
+        for error in [StoreError::Unavailable(own()), StoreError::Full(own()), StoreError::Refused(own())] {
+            let problem = Problem::from(error);
+            assert_eq!(problem.code.as_str(), "store_unavailable");
+            assert!(!problem.detail.contains("10.1.2.3"), "{problem:?}");
+            let response = problem.into_response();
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+        }
+    }
+
+    #[test]
+    fn codes_and_statuses_are_those_of_the_contract() {
+        let contract = include_str!("../../docs/contract.md");
+        let codes = contract.split("\nCodes: ").nth(1).expect("the codes").split("\n\n").next().expect("their end");
+        for code in [
+            Code::Unauthorized,
+            Code::Forbidden,
+            Code::PlanRequired,
+            Code::NotFound,
+            Code::Conflict,
+            Code::LimitReached,
+            Code::InvalidBody,
+            Code::InvalidUrl,
+            Code::InvalidEventType,
+            Code::TooLarge,
+            Code::StoreUnavailable,
+        ] {
+            let told = codes.split(',').find(|told| told.contains(&format!("`{}`", code.as_str())));
+            let told = told.unwrap_or_else(|| panic!("{code:?} is not in {codes}"));
+            assert!(told.contains(code.status().as_str()), "{code:?}: {told}");
+        }
+    }
 }

@@ -1,0 +1,253 @@
+//! The API and the ops routes on real sockets, over a memory store whose time the test moves.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use recadero::clock::{Clock, Time};
+use recadero::config::Sensitive;
+use recadero::decide::attempt::{Outcome, Reason};
+use recadero::decide::event_types::EventTypes;
+use recadero::decide::ids::{EndpointId, EventId, EventType, LaneId, Partition, WorkspaceId};
+use recadero::decide::policy::{Limits, Policy};
+use recadero::decide::retry::Next;
+use recadero::deliver::guard::Guard;
+use recadero::observe::signal::{Signal, Signals, Tap};
+use recadero::operate::{AdminTokens, Api, api, serve};
+use recadero::store::Store;
+use recadero::store::lanes::{Append, Claim, Commit, Token, Want};
+use recadero::store::memory::Memory;
+use recadero::store::records::AttemptRow;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub const TOKEN: &str = "an-admin-token-of-32-characters-x";
+pub const OTHER_TOKEN: &str = "another-token-of-32-characters-yy";
+const PARTITIONS: u16 = 4;
+
+/// 2026-01-01T00:00:00Z
+const START_MS: u64 = 1_767_225_600_000;
+
+#[derive(Clone)]
+struct Given(Arc<AtomicU64>);
+
+impl Time for Given {
+    fn boot(&self) -> Duration {
+        self.unix()
+    }
+
+    fn unix(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// Signals that people's doings made, in short.
+#[derive(Clone, Default)]
+pub struct Seen(Arc<Mutex<Vec<String>>>);
+
+impl Seen {
+    pub fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Tap for Seen {
+    fn see(&self, signal: &Signal<'_>) {
+        let short = match signal {
+            Signal::Enabled { .. } => "enabled".to_owned(),
+            Signal::Disabled { reason, .. } => format!("disabled {}", reason.as_str()),
+            Signal::Dropped { reason, count, .. } => format!("dropped {} {count}", reason.as_str()),
+            other => format!("{other:?}"),
+        };
+        self.0.lock().unwrap().push(short);
+    }
+}
+
+pub struct Service {
+    pub address: SocketAddr,
+    pub store: Arc<dyn Store>,
+    pub seen: Seen,
+    pub stop: CancellationToken,
+    pub serving: JoinHandle<()>,
+    time: Given,
+}
+
+/// An answer, its body read as JSON where there is one.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: Value,
+}
+
+impl Answer {
+    /// `422 invalid_body field: sentence`, for what went wrong.
+    pub fn problem(&self) -> String {
+        assert!(self.head.contains("content-type: application/problem+json"), "{self:?}");
+        assert_eq!(self.body["status"], self.status, "{self:?}");
+        format!("{} {} {}", self.status, self.body["code"].as_str().unwrap(), self.body["detail"].as_str().unwrap())
+    }
+}
+
+impl Service {
+    /// The service, with `acme` on the Advanced plan.
+    pub async fn start() -> Self {
+        let service = Self::with_policy(Policy::default()).await;
+        let set = service.put("/v1/workspaces/acme", r#"{"plan": "advanced"}"#).await;
+        assert_eq!(set.status, 200, "{set:?}");
+        service
+    }
+
+    pub async fn with_limits(limits: Limits) -> Self {
+        let service = Self::with_policy(Policy { limits, ..Policy::default() }).await;
+        service.put("/v1/workspaces/acme", r#"{"plan": "advanced"}"#).await;
+        service
+    }
+
+    pub async fn with_policy(policy: Policy) -> Self {
+        let time = Given(Arc::new(AtomicU64::new(START_MS)));
+        let clock = Clock::of(time.clone());
+        let store = Arc::new(Memory::new(policy.clone(), PARTITIONS, clock.clone()));
+        Self::over(store, policy, time, clock).await
+    }
+
+    async fn over(store: Arc<dyn Store>, policy: Policy, time: Given, clock: Clock) -> Self {
+        let seen = Seen::default();
+        let routes = api(Arc::new(Api {
+            store: Arc::clone(&store),
+            policy,
+            event_types: EventTypes::new([EventType::trusted("order.placed")]),
+            guard: Guard::default(),
+            admin_tokens: AdminTokens::new(&[Sensitive::new(OTHER_TOKEN), Sensitive::new(TOKEN)]),
+            clock,
+            signals: Signals::new([Arc::new(seen.clone()) as Arc<dyn Tap>]),
+        }));
+        let listener = serve::listen("127.0.0.1:0".parse().unwrap(), "http-addr").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(serve::serve(listener, routes, stop.clone(), Duration::from_secs(5)));
+        Self { address, store, seen, stop, serving, time }
+    }
+
+    pub fn pass(&self, span: Duration) {
+        self.time.0.fetch_add(u64::try_from(span.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, "").await
+    }
+
+    pub async fn put(&self, path: &str, body: &str) -> Answer {
+        self.ask("PUT", path, body).await
+    }
+
+    pub async fn post(&self, path: &str, body: &str) -> Answer {
+        self.ask("POST", path, body).await
+    }
+
+    pub async fn patch(&self, path: &str, body: &str) -> Answer {
+        self.ask("PATCH", path, body).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.ask("DELETE", path, "").await
+    }
+
+    async fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
+        ask(self.address, method, path, &format!("Authorization: Bearer {TOKEN}\r\n"), body).await
+    }
+
+    /// Creates an endpoint of `acme` for everything; answers with its path.
+    pub async fn endpoint(&self) -> String {
+        let created =
+            self.post("/v1/workspaces/acme/endpoints", r#"{"url": "https://r.example/", "events": ["*"]}"#).await;
+        assert_eq!(created.status, 201, "{created:?}");
+        format!("/v1/workspaces/acme/endpoints/{}", created.body["id"].as_str().unwrap())
+    }
+
+    /// Puts an event into an endpoint's lane, as a router does.
+    pub async fn append(&self, endpoint: &str, event: &str) {
+        let (partition, lane) = place(endpoint);
+        let version = self.store.routing(&lane.workspace).await.unwrap().version;
+        let item = Append {
+            workspace: lane.workspace.clone(),
+            id: EventId::trusted(event),
+            event_type: EventType::trusted("message.sent"),
+            contact: None,
+            traceparent: None,
+            body: Bytes::from_static(b"{}"),
+            routing_version: version,
+            lanes: vec![lane],
+        };
+        let appended = self.store.intake().await.unwrap().append(partition, &[item]).await.unwrap();
+        assert_eq!(appended.taken.len(), 1);
+    }
+
+    /// Makes one attempt of an endpoint's current event, as a deliverer does.
+    pub async fn attempt(&self, endpoint: &str, outcome: Outcome, next: Next) {
+        let (partition, lane) = place(endpoint);
+        let want = Want { lane: lane.clone(), token: Token(7), config: None };
+        let claimed = self.store.claim(partition, &[want]).await.unwrap();
+        let Claim::Leased(lease) = &claimed[0] else { panic!("{claimed:?}") };
+        let commit = Commit {
+            lane,
+            token: lease.token,
+            seq: lease.seq,
+            round: lease.round,
+            attempt: lease.attempt,
+            generation: lease.generation,
+            outcome,
+            next,
+            ended_ago: Duration::ZERO,
+            row: Arc::new(AttemptRow {
+                event_id: lease.event.id.clone(),
+                event_type: lease.event.event_type.clone(),
+                attempt: lease.attempt,
+                duration_ms: 12,
+                outcome,
+                status: Some(if outcome == Outcome::Delivered { 200 } else { 500 }),
+                excerpt: "oh".to_owned(),
+                signed_at: START_MS / 1000,
+                resend: false,
+            }),
+            more: false,
+            config: Arc::clone(&lease.config),
+        };
+        self.store.commit(partition, &[commit]).await.unwrap();
+    }
+
+    /// Appends an event and fails it for the last time.
+    pub async fn drop_event(&self, endpoint: &str, event: &str) {
+        self.append(endpoint, event).await;
+        self.attempt(endpoint, Outcome::Failed(Reason::Status), Next::Drop).await;
+    }
+}
+
+fn place(endpoint: &str) -> (Partition, LaneId) {
+    let mut parts = endpoint.trim_start_matches("/v1/workspaces/").split("/endpoints/");
+    let workspace = WorkspaceId::trusted(parts.next().unwrap());
+    let endpoint = EndpointId::trusted(parts.next().unwrap());
+    (Partition::of(&workspace, PARTITIONS), LaneId { workspace, endpoint, layout: 1, index: 0 })
+}
+
+/// One request on a connection of its own.
+pub async fn ask(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let length = body.len();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n"
+    );
+    // A server that has heard enough may close before all is written; its answer is what counts.
+    let _ = stream.write_all(format!("{head}{body}").as_bytes()).await;
+    let mut text = Vec::new();
+    let _ = stream.read_to_end(&mut text).await;
+    let text = String::from_utf8(text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text:?}"));
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Answer { status, head: head.to_owned(), body: serde_json::from_str(body).unwrap_or(Value::String(body.to_owned())) }
+}
