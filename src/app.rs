@@ -18,8 +18,11 @@ use crate::deliver::send::Sender;
 use crate::deliver::{self, Deliverer};
 use crate::notify::outcome::Outcomes;
 use crate::notify::{self, Couriers};
-use crate::observe::signal::Signals;
+use crate::observe::signal::{Signal, Signals};
 use crate::store::Store;
+
+/// How often a process without a router looks whether the broker is there.
+const WATCH_EVERY: Duration = Duration::from_secs(2);
 
 /// What the service is made of; each wiring brings its own.
 #[derive(Clone)]
@@ -94,8 +97,9 @@ pub async fn run(options: Options, parts: Parts, stop: CancellationToken) {
             tasks.spawn(router(queue, &options, &parts, announcer.clone()).run(stop.clone()));
         }
     }
-    if options.router || options.deliverer {
-        background.spawn(members.clone().beat(parts.store.clone(), last.clone()));
+    background.spawn(members.clone().beat(parts.store.clone(), parts.signals.clone(), last.clone()));
+    if options.notifier && !options.router {
+        background.spawn(watch_broker(parts.publisher.clone(), parts.signals.clone(), last.clone()));
     }
     if options.notifier {
         let couriers = Couriers { amqp: Some(Arc::new(Outcomes(parts.publisher.clone()))), mail: None };
@@ -120,6 +124,21 @@ pub async fn run(options: Options, parts: Parts, stop: CancellationToken) {
         && let Err(error) = parts.store.leave(&options.name).await
     {
         tracing::debug!(%error, "could not say goodbye; the others will notice within three seconds");
+    }
+}
+
+/// Tells whether the broker is there, where no router does.
+async fn watch_broker(publisher: Arc<dyn Publisher>, signals: Signals, stop: CancellationToken) {
+    let mut connected = None;
+    loop {
+        let reached = publisher.reach().await;
+        if connected.replace(reached.is_ok()) != Some(reached.is_ok()) {
+            let detail = reached.as_ref().err().map(ToString::to_string);
+            signals.emit(&Signal::Broker { connected: reached.is_ok(), detail: detail.as_deref() });
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(WATCH_EVERY)).await.is_none() {
+            return;
+        }
     }
 }
 

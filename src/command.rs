@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::ConfigError;
+use crate::deliver::send::install_crypto;
 
 /// Exit status: the work failed.
 const FAILED: u8 = 1;
@@ -42,6 +43,7 @@ enum Command {
 
 /// Runs the command that the arguments ask for.
 pub fn main() -> ExitCode {
+    install_crypto();
     let done = match Cli::parse().command {
         Command::Serve(options) => serve::run(options),
         Command::Dev(options) => dev::run(options),

@@ -19,6 +19,8 @@ pub use check::{MAIL_ADDRESS_BYTES_MAX, is_mail_address};
 pub use given::{ConfigError, Given, Sensitive};
 pub use parse::duration;
 
+use crate::consume::amqp::AmqpUrl;
+use crate::consume::topology::Topology;
 use crate::decide::attempt::Success;
 use crate::decide::event_types::EventTypes;
 use crate::decide::ids::EventType;
@@ -47,6 +49,10 @@ pub struct Settings {
     pub roles: Roles,
     /// Events in.
     pub amqp: Amqp,
+    /// Whether what is missing there is declared, or only checked.
+    pub declare: bool,
+    /// Un-acknowledged events a router may hold.
+    pub prefetch: u16,
     /// What is remembered.
     pub store: StoreSettings,
     /// Where API and console listen.
@@ -94,19 +100,13 @@ pub struct Roles {
     pub notifier: bool,
 }
 
-/// RabbitMQ.
+/// RabbitMQ: where it is, and what it has there.
 #[derive(Clone, Debug)]
 pub struct Amqp {
     /// `amqp://` or `amqps://`.
-    pub url: Sensitive,
-    /// The topic exchange that upstream publishes to.
-    pub exchange: String,
-    /// Ordered queues that it is spread over.
-    pub queues: u16,
-    /// Whether what is missing is declared, or only checked.
-    pub declare: bool,
-    /// Un-acknowledged events a router may hold.
-    pub prefetch: u16,
+    pub url: AmqpUrl,
+    /// The topic exchange that upstream publishes to, and the ordered queues that it is spread over.
+    pub topology: Topology,
 }
 
 /// The store.
@@ -176,6 +176,8 @@ impl ServeOptions {
         let settings = Settings {
             roles: roles(given)?,
             amqp: amqp(given)?,
+            declare: given.need("declare", parse::switch)?,
+            prefetch: given.count("amqp-prefetch", 1..=65_535)?,
             store: store(given)?,
             http_addr: given.need("http-addr", check::address)?,
             ops_addr: given.need("ops-addr", check::address)?,
@@ -277,17 +279,15 @@ fn roles(given: &Given) -> Result<Roles, ConfigError> {
 }
 
 fn amqp(given: &Given) -> Result<Amqp, ConfigError> {
-    Ok(Amqp {
-        url: given.need("amqp-url", check::amqp_url)?,
-        // RabbitMQ keeps names that begin with `amq.` for itself.
-        exchange: given.need("amqp-exchange", |text| match parse::name(text, 127, "._-:")?.strip_prefix("amq.") {
-            Some(_) => Err(format!("{text:?} begins with amq., which RabbitMQ keeps for itself")),
-            None => Ok(text.to_owned()),
-        })?,
-        queues: given.count("amqp-queues", 1..=256)?,
-        declare: given.need("declare", parse::switch)?,
-        prefetch: given.count("amqp-prefetch", 1..=65_535)?,
-    })
+    // RabbitMQ keeps names that begin with `amq.` for itself.
+    let exchange = |text: &str| match parse::name(text, 127, "._-:")?.strip_prefix("amq.") {
+        Some(_) => Err(format!("{text:?} begins with amq., which RabbitMQ keeps for itself")),
+        None => Ok(text.to_owned()),
+    };
+    let url = given.need("amqp-url", check::amqp_url)?;
+    let exchange = given.need("amqp-exchange", exchange)?;
+    let queues = given.count("amqp-queues", 1..=256)?;
+    Ok(Amqp { url, topology: Topology { exchange, queues } })
 }
 
 fn store(given: &Given) -> Result<StoreSettings, ConfigError> {

@@ -82,6 +82,9 @@ pub trait Publisher: Send + Sync {
     /// Publishes messages in their order, and waits until the broker has confirmed all of them. After an error any of
     /// them may have been published or not.
     async fn publish(&self, messages: Vec<Outgoing>) -> Result<(), BrokerError>;
+
+    /// Connects, if that was lost or not yet done.
+    async fn reach(&self) -> Result<(), BrokerError>;
 }
 
 /// Who is told of lanes that became ready. A hint: a poll finds lanes whose wake was lost.

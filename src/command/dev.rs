@@ -27,7 +27,7 @@ use crate::decide::ids::{EndpointId, EventType, WorkspaceId};
 use crate::decide::policy::Policy;
 use crate::deliver::guard::Guard;
 use crate::deliver::guard::resolve::SystemLookup;
-use crate::deliver::send::{HttpOptions, HttpSender, install_crypto};
+use crate::deliver::send::{HttpOptions, HttpSender};
 use crate::deliver::sign::Secret;
 use crate::observe::log;
 use crate::observe::signal::{Signals, Tap};
@@ -84,7 +84,6 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         bail!(crate::config::ConfigError::of("http-addr", "dev has no real tokens, so it listens on loopback only"));
     }
     log::init(&crate::config::Log { filter: "warn".to_owned(), format: LogFormat::Text })?;
-    install_crypto();
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(demo(&options))
 }
 

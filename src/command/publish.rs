@@ -10,8 +10,8 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::time::interval;
 use uuid::Uuid;
 
-use super::topology::AmqpOptions;
 use crate::clock::Clock;
+use crate::config::{Amqp, AmqpOptions};
 use crate::consume::amqp::AmqpPublisher;
 use crate::consume::{BrokerError, Outgoing, Publisher};
 use crate::decide::event_types::KNOWN_EVENT_TYPES;
@@ -27,7 +27,7 @@ const LINE_BYTES_MAX: u64 = 16 << 20;
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
 /// Publishes sample events, or NDJSON from a file or stdin, over AMQP with confirms
-#[derive(clap::Args, Clone, Debug)]
+#[derive(clap::Args, Clone)]
 pub struct Options {
     #[command(flatten)]
     amqp: AmqpOptions,
@@ -50,17 +50,18 @@ pub struct Options {
 
 /// Runs the command.
 pub fn run(options: Options) -> anyhow::Result<()> {
-    super::block_on(publish(options))
+    let amqp = options.amqp.check()?;
+    super::block_on(publish(&options, &amqp))
 }
 
-async fn publish(options: Options) -> anyhow::Result<()> {
-    let publisher = AmqpPublisher::new(&options.amqp.amqp_url);
-    let published = publish_all(&options, &publisher).await;
+async fn publish(options: &Options, amqp: &Amqp) -> anyhow::Result<()> {
+    let publisher = AmqpPublisher::new(&amqp.url);
+    let published = publish_all(options, &amqp.topology.exchange, &publisher).await;
     publisher.close().await;
     published
 }
 
-async fn publish_all(options: &Options, publisher: &AmqpPublisher) -> anyhow::Result<()> {
+async fn publish_all(options: &Options, exchange: &str, publisher: &AmqpPublisher) -> anyhow::Result<()> {
     let mut source = Source::open(options).await?;
     let mut pace = options.rate.map(|rate| {
         let portion = portion(rate);
@@ -80,7 +81,6 @@ async fn publish_all(options: &Options, publisher: &AmqpPublisher) -> anyhow::Re
             && let Some(event) = source.next().await?
         {
             let Sample { event_type, id, body } = event;
-            let exchange = &options.amqp.amqp_exchange;
             messages.push(Outgoing::event(exchange, &options.workspace, &event_type, Some(&id), body));
         }
         if messages.is_empty() {

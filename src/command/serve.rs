@@ -10,10 +10,9 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{self, Parts};
 use crate::clock::Clock;
 use crate::config::{ConfigError, Settings};
-use crate::consume::amqp::{AmqpBroker, AmqpPublisher, AmqpUrl};
-use crate::consume::topology::Topology;
+use crate::consume::amqp::{AmqpBroker, AmqpPublisher};
 use crate::deliver::guard::resolve::SystemLookup;
-use crate::deliver::send::{HttpOptions, HttpSender, install_crypto};
+use crate::deliver::send::{HttpOptions, HttpSender};
 use crate::observe::health::{Health, ops};
 use crate::observe::log::{self, LogTap};
 use crate::observe::metrics::Metrics;
@@ -42,7 +41,6 @@ pub struct Options {
 pub fn run(options: Options) -> anyhow::Result<()> {
     let settings = options.serve.check()?;
     log::init(&settings.log)?;
-    install_crypto();
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run_service(settings))
 }
 
@@ -142,10 +140,8 @@ async fn open(
 
 fn parts(settings: &Settings, store: Arc<RedisStore>, signals: Signals) -> anyhow::Result<Parts> {
     let amqp = &settings.amqp;
-    let url: AmqpUrl = amqp.url.reveal().parse().map_err(|problem: String| ConfigError::of("amqp-url", problem))?;
-    let topology = Topology { exchange: amqp.exchange.clone(), queues: amqp.queues };
-    let publisher = Arc::new(AmqpPublisher::new(&url));
-    let broker = AmqpBroker::new(&url, topology, amqp.declare, publisher.clone());
+    let publisher = Arc::new(AmqpPublisher::new(&amqp.url));
+    let broker = AmqpBroker::new(&amqp.url, amqp.topology.clone(), settings.declare, publisher.clone());
 
     let egress = &settings.egress;
     let options = HttpOptions {
@@ -168,7 +164,7 @@ fn app_options(settings: &Settings) -> app::Options {
         partitions: settings.store.partitions,
         policy: Arc::new(settings.policy.clone()),
         event_types: Arc::new(settings.event_types.clone()),
-        prefetch: settings.amqp.prefetch,
+        prefetch: settings.prefetch,
         event_bytes_max: settings.max_event_bytes,
         inflight_max: settings.max_inflight,
         slow_max: settings.max_slow,

@@ -6,7 +6,6 @@ use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
-use lapin::uri::AMQPUri;
 use redis::IntoConnectionInfo;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -15,21 +14,15 @@ use url::Url;
 
 use super::given::Sensitive;
 use super::parse;
+use crate::consume::amqp::AmqpUrl;
 
 /// The shortest admin token or token key, in characters (contract, section 1).
 pub const SECRET_CHARS_MIN: usize = 32;
 
 /// RabbitMQ's URL, as lapin reads it.
-pub fn amqp_url(text: &str) -> Result<Sensitive, String> {
-    let wrong = "is not a RabbitMQ URL; write it like amqp://user:password@host:5672/%2f";
-    let url = Url::parse(text).map_err(|_| wrong)?;
-    if url.domain().is_none() && url.has_host() {
-        // lapin would take localhost instead, silently.
-        return Err("names an IPv6 address; the AMQP client needs a host name or an IPv4 address".to_owned());
-    }
+pub fn amqp_url(text: &str) -> Result<AmqpUrl, String> {
     // lapin's own message may repeat the password.
-    text.parse::<AMQPUri>().map_err(|_| wrong)?;
-    Ok(Sensitive::new(text))
+    text.parse().map_err(|_| "is not a RabbitMQ URL; write it like amqp://user:password@host:5672/%2f".to_owned())
 }
 
 /// Redis: one URL, one of Sentinel, or several of a Cluster's nodes.

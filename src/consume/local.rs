@@ -84,6 +84,10 @@ impl Publisher for LocalBroker {
     async fn publish(&self, messages: Vec<Outgoing>) -> Result<(), BrokerError> {
         self.0.publish(messages)
     }
+
+    async fn reach(&self) -> Result<(), BrokerError> {
+        Ok(())
+    }
 }
 
 impl Shared {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::scheduler::Waker;
 use crate::decide::ids::{Partition, fnv1a};
+use crate::observe::signal::{Signal, Signals};
 use crate::store::Store;
 
 /// How often a deliverer says that it is alive; the store counts it dead after three of these.
@@ -48,10 +49,16 @@ impl Members {
         owner(&self.alive.borrow(), partition).is_none_or(|owner| owner == me)
     }
 
-    /// Beats until `stop`. While the store is away, what was last known holds.
-    pub async fn beat(self: Arc<Self>, store: Arc<dyn Store>, stop: CancellationToken) {
+    /// Beats until `stop`, and tells whether the store is there. While it is away, what was last known holds.
+    pub async fn beat(self: Arc<Self>, store: Arc<dyn Store>, signals: Signals, stop: CancellationToken) {
+        let mut connected = None;
         loop {
-            match store.beat(self.me.as_deref()).await {
+            let beat = store.beat(self.me.as_deref()).await;
+            if connected.replace(beat.is_ok()) != Some(beat.is_ok()) {
+                let detail = beat.as_ref().err().map(ToString::to_string);
+                signals.emit(&Signal::Store { connected: beat.is_ok(), detail: detail.as_deref() });
+            }
+            match beat {
                 Ok(alive) => {
                     self.alive.send_if_modified(|known| {
                         let changed = known[..] != alive[..];

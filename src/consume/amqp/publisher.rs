@@ -74,6 +74,12 @@ impl Publisher for AmqpPublisher {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(channel);
         Ok(())
     }
+
+    async fn reach(&self) -> Result<(), BrokerError> {
+        let channel = self.channel().await?;
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(channel);
+        Ok(())
+    }
 }
 
 async fn confirmed(channel: &Channel, messages: Vec<Outgoing>) -> Result<(), BrokerError> {

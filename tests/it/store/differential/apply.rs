@@ -129,7 +129,7 @@ impl Subject {
                 whole.ready.dedup();
                 format!("{whole:?}")
             }
-            Op::Beat(member) => text(store.beat(member).await),
+            Op::Beat(member) => text(store.beat(Some(member)).await),
             Op::Leave(member) => text(store.leave(member).await),
             Op::Notices(partition) => {
                 let answer = store.notices(*partition, ALL).await.map(|mut notices| {
