@@ -1,10 +1,9 @@
 -- What happens to events: leases, drops, notices. It is put before the scripts that move events, after lib.
 
--- Splits an entry's header; numbers stay texts but for `seq` and `len`.
+-- Splits an entry's header.
 local function head(entry)
-  local seq, at_ms, len, resent, contact, kind, id, ref =
-    string.match(entry, '^(%d+) (%d+) (%d+) (%d) (%S+) (%S+) (%S+) (%S+)')
-  return {seq = number(seq), at_ms = number(at_ms), len = number(len), contact = contact, kind = kind, id = id, ref = ref}
+  local seq, at_ms, len, ref, contact, id = string.match(entry, '^(%d+) (%d+) (%d+) (%S+) %d (%S+) %S+ (%S+)')
+  return {seq = number(seq), at_ms = number(at_ms), len = number(len), ref = ref, contact = contact, id = id}
 end
 
 -- Lets go of a shared body: the last one to do so takes it away.
@@ -77,7 +76,7 @@ local function drop(l, current, reason, keep)
   local e, entry = l.ep, call('LPOP', current and l.cur or l.queue)
   local h = head(entry)
   leave(e, h)
-  if current then l.sq, l.rd, l.at, l.tr, l.tk, l.le, l.dirty = 0, 0, 0, '0', '', 0, true end
+  if current then l.sq, l.rd, l.at, l.tr, l.tk, l.le, l.dirty = 0, 0, 0, 0, '', 0, true end
   if keep then into_dropped(e, entry, h, reason) else let_go(h.ref) end
   return h
 end
@@ -139,27 +138,31 @@ local function disable(e, reason)
   tell('disabled-' .. e.name .. '-' .. e.gen, 'endpoint.disabled', e, '', reason, '', now)
 end
 
--- A lease on a lane that has an event, as the caller reads it; `version` is the configuration he has at hand.
-local function leased(l, version)
-  local e = l.ep
-  local entry = call('LINDEX', l.cur, 0)
-  local ref = string.match(entry, '^%d+ %d+ %d+ %d %S+ %S+ %S+ (%S+)')
-  local body = ref ~= '-' and call('HGET', BODIES, ref) or ''
-  local config = version ~= e.cv and call('HGET', e.ws.eps, e.name) or ''
-  return {l.rd, l.at + 1, l.gn, l.su, entry, body, config}
-end
-
--- Takes a lease on a lane that has an event.
+-- Takes a lease on a lane, whose queue gives it its next event if it has no current one; false without any.
+local lease_end = now + lease_ms
+local lease_end_text = string.format('%.0f', lease_end)
 local function lease(l, token)
   local e = l.ep
   if l.sq == 0 then
     local entry = call('LMOVE', l.queue, l.cur, 'LEFT', 'RIGHT')
-    l.sq, l.rd, l.at, l.tr = number(string.match(entry, '^%d+')), 1, 0, '0'
+    if not entry then return false end
+    local seq, len, ref = string.match(entry, '^(%d+) %d+ (%d+) (%S+)')
+    l.entry, l.sq, l.len, l.ref, l.rd, l.at, l.tr = entry, number(seq), number(len), ref, 1, 0, 0
   elseif l.gn ~= e.gen then
     l.rd, l.at = l.rd + 1, 0
   end
-  l.gn, l.tk, l.le = e.gen, token, now + lease_ms
-  put(l, 'leased', now + lease_ms)
+  l.gn, l.tk, l.le = e.gen, token, lease_end
+  put(l, 'leased', lease_end, lease_end_text)
+  return true
+end
+
+-- A lease as the caller reads it; `version` is the configuration he has at hand.
+local function leased(l, version)
+  local e = l.ep
+  local entry = l.entry or call('LINDEX', l.cur, 0)
+  local body = l.ref ~= '-' and call('HGET', BODIES, l.ref) or ''
+  local config = version ~= e.cv and call('HGET', e.ws.eps, e.name) or ''
+  return l.rd, l.at + 1, l.gn, l.su, entry, body, config
 end
 
 -- Whether a lane has an event.
@@ -171,7 +174,7 @@ local function remove(e)
   forgive(e)
   count(w, e.st, -1)
   waiting = waiting - e.ev
-  call('HSET', PURGING, w.name .. '/' .. e.name, old .. e.lay)
+  call('HSET', PURGING, w.name .. '/' .. e.name, old .. call('HGET', e.key, 'lay'))
   call('SREM', RELEASING, w.name .. '/' .. e.name)
   call('HDEL', w.eps, e.name)
   call('DEL', e.key)
