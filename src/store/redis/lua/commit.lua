@@ -32,7 +32,7 @@ end
 -- Moves the current event to the payloads kept; the oldest of them leave.
 local function deliver(l)
   local e = l.ep
-  call('LMOVE', l.cur, e.kept, 'LEFT', 'RIGHT')
+  call('LMOVE', l.queue, e.kept, 'LEFT', 'RIGHT')
   leave(e, l)
   l.sq, l.rd, l.at, l.tr, e.kn = 0, 0, 0, 0, e.kn + 1
   while e.kn > kept_max do

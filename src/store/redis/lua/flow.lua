@@ -71,9 +71,14 @@ local function leave(e, h)
   e.ev, e.by, e.dirty, waiting = e.ev - 1, e.by - h.len, true, waiting - 1
 end
 
--- Drops a lane's current event, or the first of its queue.
+-- Drops a lane's current event, or the first that waits behind it.
 local function drop(l, current, reason, keep)
-  local e, entry = l.ep, call('LPOP', current and l.cur or l.queue)
+  local e, entry = l.ep, call('LPOP', l.queue)
+  if not current and l.sq ~= 0 then
+    local tried = entry
+    entry = call('LPOP', l.queue)
+    call('LPUSH', l.queue, tried)
+  end
   local h = head(entry)
   leave(e, h)
   if current then l.sq, l.rd, l.at, l.tr, l.tk, l.le, l.dirty = 0, 0, 0, 0, '', 0, true end
@@ -81,10 +86,10 @@ local function drop(l, current, reason, keep)
   return h
 end
 
--- The number and time of the first event of a lane that may be dropped: of its queue, or its current one if `may`.
+-- The number and time of the first event of a lane that may be dropped: its current one too if `may`.
 local function first(l, may)
   local current = l.sq ~= 0 and may(l)
-  local entry = current and call('LINDEX', l.cur, 0) or call('LINDEX', l.queue, 0)
+  local entry = call('LINDEX', l.queue, (current or l.sq == 0) and 0 or 1)
   if not entry then return nil end
   local seq, at_ms = string.match(entry, '^(%d+) (%d+)')
   return {seq = number(seq), at_ms = number(at_ms), current = current}
@@ -138,13 +143,13 @@ local function disable(e, reason)
   tell('disabled-' .. e.name .. '-' .. e.gen, 'endpoint.disabled', e, '', reason, '', now)
 end
 
--- Takes a lease on a lane, whose queue gives it its next event if it has no current one; false without any.
+-- Takes a lease on a lane, whose first event becomes its current one if it has none; false without any.
 local lease_end = now + lease_ms
 local lease_end_text = string.format('%.0f', lease_end)
 local function lease(l, token)
   local e = l.ep
   if l.sq == 0 then
-    local entry = call('LMOVE', l.queue, l.cur, 'LEFT', 'RIGHT')
+    local entry = call('LINDEX', l.queue, 0)
     if not entry then return false end
     local seq, len, ref = string.match(entry, '^(%d+) %d+ (%d+) (%S+)')
     l.entry, l.sq, l.len, l.ref, l.rd, l.at, l.tr = entry, number(seq), number(len), ref, 1, 0, 0
@@ -159,14 +164,14 @@ end
 -- A lease as the caller reads it; `version` is the configuration he has at hand.
 local function leased(l, version)
   local e = l.ep
-  local entry = l.entry or call('LINDEX', l.cur, 0)
+  local entry = l.entry or call('LINDEX', l.queue, 0)
   local body = l.ref ~= '-' and call('HGET', BODIES, l.ref) or ''
   local config = version ~= e.cv and call('HGET', e.ws.eps, e.name) or ''
   return l.rd, l.at + 1, l.gn, l.su, entry, body, config
 end
 
 -- Whether a lane has an event.
-local function has_event(l) return l.sq ~= 0 or call('LLEN', l.queue) > 0 end
+local function has_event(l) return call('LLEN', l.queue) > 0 end
 
 -- Deletes an endpoint: it is gone at once, and what it leaves is purged in steps. Answers how many events waited.
 local function remove(e)

@@ -1,7 +1,7 @@
 -- What the scripts share; it is put before each of them.
 --
 -- KEYS  the partition's own keys, then `ws eps fails` per workspace, `ep kept log stats dropped droppedix droppedat
---       fails` per endpoint and `lane queue cur` per lane (append: `ws`, `ep` and `lane queue` alone), then the script's others.
+--       fails` per endpoint and `lane queue` per lane (append: `ws`, `ep` and `lane queue` alone), then the script's others.
 -- ARGV  now_ms ('' for the server's time), the policy in the order of the locals below, the numbers of workspaces,
 --       endpoints and lanes, then `name` per workspace, `name workspace-index` per endpoint and
 --       `text endpoint-index layout` per lane; then the script's own arguments, which begin at `rest`.
@@ -41,12 +41,12 @@ for i = 1, number(ARGV[20]) do
   local e = E[number(ARGV[rest + 1])]
   local l = {
     index = i, text = ARGV[rest], ep = e, layout = number(ARGV[rest + 2]), key = KEYS[key], queue = KEYS[key + 1],
-    cur = KEYS[key + 2], dirty = false, fresh = false, entry = nil, st = nil, su = 0, tk = '', le = 0, un = 0, sq = 0,
+    dirty = false, fresh = false, entry = nil, st = nil, su = 0, tk = '', le = 0, un = 0, sq = 0,
     rd = 0, at = 0, tr = 0, gn = 0, len = 0, ref = '', ltk = '', lsq = 0, lrd = 0, lat = 0, what = '', ld = 0, lx = 0,
     lms = 0,
   }
   L[i], e.lanes[#e.lanes + 1] = l, l
-  rest, key = rest + 3, key + (lean and 2 or 3)
+  rest, key = rest + 3, key + 2
 end
 
 -- Changes of the partition's counters, written once at the end by save().
@@ -124,8 +124,8 @@ local function busy(l, change)
 end
 
 -- Reads a lane, once. `su` is 1 in the suspect pool, `un` its place in due (0 for none); `tk` and `le` are the lease's
--- token and end, which stay until the lease is over or taken over. Of the current event, `sq` is the number (0 for
--- none), `rd` and `at` are its round and the attempts recorded in it, `tr` is 1 if any attempt of it was recorded, `len`
+-- token and end, which stay until the lease is over or taken over. Of the current event, which is the
+-- queue's first, `sq` is the number (0 for none), `rd` and `at` are its round and the attempts recorded in it, `tr` is 1 if any attempt of it was recorded, `len`
 -- and `ref` as in its entry; `gn` is the endpoint's generation at its claim. Of the last commit, `ltk lsq lrd lat` are
 -- the name and `what ld lx lms` the answer.
 local LANE = '>sBsI8I8I8I4I4BI4I8ssI8I4I4sBBI8'
