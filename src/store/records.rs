@@ -97,7 +97,7 @@ pub trait Records: Send + Sync {
     ) -> Result<Vec<Dropped>>;
 
     /// An event whose payload this endpoint still has: delivered and kept, dropped, or a lane's current one; in this
-    /// order, if several have its id.
+    /// order, and the one delivered last, if several have its id.
     async fn payload(&self, workspace: &WorkspaceId, endpoint: &EndpointId, event: &EventId)
     -> Result<Option<Waiting>>;
 

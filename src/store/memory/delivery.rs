@@ -26,7 +26,7 @@ impl State {
         let place = place(&want.lane);
         let is_to_be_had =
             |lane: &&mut Lane| lane.is_held_by(want.token) || lane.due_ms().is_some_and(|due_ms| due_ms <= now_ms);
-        let Some(mut lane) = endpoint.lanes.get_mut(&place).filter(is_to_be_had).map(|lane| take(lane)) else {
+        let Some(mut lane) = endpoint.lanes.get_mut(&place).filter(is_to_be_had).map(take) else {
             return Claim::Taken;
         };
         let lease = endpoint.lease(&mut lane, want.token, entitled, &mut step);
@@ -42,7 +42,7 @@ impl State {
         let entitled = space.is_entitled(&step.policy.plans);
         let Some(endpoint) = space.endpoints.get_mut(&commit.lane.endpoint) else { return nothing(After::Gone) };
         let place = place(&commit.lane);
-        let Some(mut lane) = endpoint.lanes.get_mut(&place).map(|lane| take(lane)) else { return nothing(After::Lost) };
+        let Some(mut lane) = endpoint.lanes.get_mut(&place).map(take) else { return nothing(After::Lost) };
         let committed = if lane.last.as_ref().is_some_and(|last| last.is_of(commit)) {
             endpoint.repeat(&mut lane, entitled, &mut step)
         } else if lane.awaits(commit) {

@@ -76,13 +76,12 @@ fn first_shown(now_ms: u64) -> u64 {
     (now_ms / HOUR_MS).saturating_sub(HOURS_SHOWN - 1)
 }
 
-/// Delivered events whose payload is still there, oldest delivery first; an id once.
+/// The events of the last deliveries, whose payloads are still there; one delivered twice is there twice.
 #[derive(Default)]
 pub(super) struct Kept(VecDeque<Arc<Waiting>>);
 
 impl Kept {
     pub fn push(&mut self, event: Arc<Waiting>, limits: &Limits) {
-        self.0.retain(|kept| kept.id != event.id);
         self.0.push_back(event);
         while self.0.len() as u64 > limits.log_payloads {
             self.0.pop_front();
@@ -90,7 +89,7 @@ impl Kept {
     }
 
     pub fn get(&self, id: &EventId) -> Option<&Arc<Waiting>> {
-        self.0.iter().find(|kept| kept.id == *id)
+        self.0.iter().rev().find(|kept| kept.id == *id)
     }
 }
 
