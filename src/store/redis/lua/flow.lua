@@ -14,12 +14,12 @@ local function let_go(ref)
   end
 end
 
--- Records a notice, once per channel. Asked again it changes nothing.
+-- Records a notice, once per channel; how often each was tried stands beside it.
 local function tell(id, kind, e, event, reason, count, due_ms)
-  if call('HSETNX', NOTICES, id, table.concat({kind, now, e.ws.name, e.name, event, reason, count}, '\n')) == 1 then
-    call('ZADD', OUTBOX, due_ms, id .. ' amqp')
-    if kind == 'endpoint.disabled' or kind == 'endpoint.warning' then call('ZADD', OUTBOX, due_ms, id .. ' mail') end
-  end
+  call('HSET', NOTICES, id, table.concat({kind, now_text, e.ws.name, e.name, event, reason, count}, '\n'))
+  call('HDEL', NOTICES, id .. ' amqp', id .. ' mail')
+  call('ZADD', OUTBOX, due_ms, id .. ' amqp')
+  if kind == 'endpoint.disabled' or kind == 'endpoint.warning' then call('ZADD', OUTBOX, due_ms, id .. ' mail') end
 end
 
 -- Records drops in their minute's notice, which is due when the minute is over.
