@@ -30,5 +30,6 @@ mod contract;
 mod differential;
 mod fixture;
 mod redis_cost;
+mod redis_open;
 mod redis_server;
 mod world;
