@@ -47,8 +47,9 @@ local function append(event)
     call('HSET', PART, 'body', body_id)
     body = ''
   end
+  local line = ref .. ' ' .. head
   for _, l in ipairs(places) do
-    join(l, len, ref .. ' ' .. head .. '\n' .. body)
+    join(l, len, line, body)
   end
 end
 

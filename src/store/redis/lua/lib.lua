@@ -41,7 +41,7 @@ for i = 1, number(ARGV[20]) do
   local e = E[number(ARGV[rest + 1])]
   local l = {
     index = i, text = ARGV[rest], ep = e, layout = number(ARGV[rest + 2]), key = KEYS[key], queue = KEYS[key + 1],
-    dirty = false, fresh = false, entry = nil, st = nil, su = 0, tk = '', le = 0, un = 0, sq = 0,
+    dirty = false, fresh = false, busy = nil, entry = nil, st = nil, su = 0, tk = '', le = 0, un = 0, sq = 0,
     rd = 0, at = 0, tr = 0, gn = 0, len = 0, ref = '', ltk = '', lsq = 0, lrd = 0, lat = 0, what = '', ld = 0, lx = 0,
     lms = 0,
   }
@@ -157,18 +157,23 @@ local function put(l, state, until_ms, until_text)
   l.st, l.un, l.dirty = state, until_ms or 0, true
 end
 
--- Puts an event at the end of a lane: `tail` is its entry from `body` on. Lanes of layouts other than the oldest are
--- held until it is drained.
-local function join(l, len, tail)
+-- Whether a lane is not idle, by the beginning of what is stored of it.
+local function is_busy(state) return state ~= '' and state ~= 'idle\0' end
+
+-- Puts an event at the end of a lane: `line` is its entry's line from `body` on. Lanes of layouts other than the oldest
+-- are held until it is drained. Only an idle lane changes by it, and only that is read whole.
+local function join(l, len, line, body)
   local e = l.ep
   e.seq, e.ev, e.by, e.dirty, waiting = e.seq + 1, e.ev + 1, e.by + len, true, waiting + 1
-  call('RPUSH', l.queue, e.seq .. ' ' .. now_text .. ' ' .. len .. ' ' .. tail)
-  if lane(l).st == 'idle' then
+  call('RPUSH', l.queue, e.seq .. ' ' .. now_text .. ' ' .. len .. ' ' .. line .. '\n' .. body)
+  l.busy = l.busy or is_busy(call('GETRANGE', l.key, 0, 4))
+  if not l.busy then
+    l.busy = true
     if layouts(e)[1].n == l.layout then
-      put(l, 'ready', now, now_text)
+      put(lane(l), 'ready', now, now_text)
       l.fresh = true
     else
-      put(l, 'held')
+      put(lane(l), 'held')
     end
   end
 end
