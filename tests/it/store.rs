@@ -29,5 +29,7 @@ macro_rules! promises {
 mod contract;
 mod differential;
 mod fixture;
+mod redis_cost;
+mod redis_open;
 mod redis_server;
 mod world;

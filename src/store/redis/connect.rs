@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::aio::{ConnectionLike, MultiplexedConnection, PubSub};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
+use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
+use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
+use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisConnectionInfo, RedisError, ServerErrorKind, Value};
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::Receiver;
 
@@ -71,20 +73,27 @@ impl Call {
 /// What the address names.
 pub(super) enum Source {
     /// One server.
-    Single(Client),
-    /// A Redis Cluster.
-    Cluster(ClusterClient),
+    Single(Box<Client>),
+    /// A Redis Cluster; and its nodes one by one, for listening.
+    Cluster(Box<ClusterClient>, Vec<Client>),
+    /// The primary that Sentinels name.
+    Sentinel(Box<Mutex<SentinelClient>>),
 }
 
 impl Source {
-    /// Reads one URL, or several separated by commas (a Cluster's).
+    /// Reads one URL, several separated by commas (a Cluster's), or `redis-sentinel://host:port;host:port/service/db`.
     pub fn parse(url: &str) -> std::result::Result<Self, RedisError> {
+        if let Some(sentinels) = url.strip_prefix("redis-sentinel://") {
+            return sentinel(sentinels).map(|client| Self::Sentinel(Box::new(Mutex::new(client))));
+        }
         let urls: Vec<&str> = url.split(',').map(str::trim).filter(|url| !url.is_empty()).collect();
         if let [url] = urls.as_slice() {
-            return Client::open(*url).map(Self::Single);
+            return Client::open(*url).map(|client| Self::Single(Box::new(client)));
         }
+        let nodes = urls.iter().map(|url| Client::open(*url)).collect::<std::result::Result<_, _>>()?;
         let cluster = ClusterClient::builder(urls).retries(0).connection_timeout(CONNECT_LIMIT);
-        cluster.response_timeout(ANSWER_LIMIT).build().map(Self::Cluster)
+        let cluster = cluster.response_timeout(ANSWER_LIMIT).build()?;
+        Ok(Self::Cluster(Box::new(cluster), nodes))
     }
 
     /// Makes a connection.
@@ -96,36 +105,75 @@ impl Source {
             Self::Single(client) => {
                 client.get_multiplexed_async_connection_with_config(&config).await.map(Link::Single)
             }
-            Self::Cluster(client) => client.get_async_connection().await.map(Link::Cluster),
+            Self::Cluster(client, _) => client.get_async_connection().await.map(Link::Cluster),
+            Self::Sentinel(client) => {
+                client.lock().await.get_async_connection_with_config(&config).await.map(Link::Single)
+            }
         }
         .map_err(failure)
     }
 
     /// The messages of a channel, over a connection of its own.
     pub async fn listen(&self, channel: &str) -> Result<Receiver<Vec<u8>>> {
-        let (sender, receiver) = tokio::sync::mpsc::channel(MESSAGES_MAX);
-        match self {
-            Self::Single(client) => {
-                let mut messages = client.get_async_pubsub().await.map_err(failure)?;
-                messages.subscribe(channel).await.map_err(failure)?;
-                tokio::spawn(async move {
-                    let mut messages = messages.into_on_message();
-                    loop {
-                        let message = tokio::select! {
-                            biased;
-                            () = sender.closed() => break,
-                            message = messages.next() => message,
-                        };
-                        let Some(message) = message else { break };
-                        // A full channel loses the message, as it may.
-                        let _ = sender.try_send(message.get_payload_bytes().to_vec());
-                    }
-                });
-                Ok(receiver)
+        let mut messages = match self {
+            Self::Single(client) => client.get_async_pubsub().await,
+            // Whatever node is asked, it hears what was published on any other.
+            Self::Cluster(_, nodes) => first_to_listen(nodes).await,
+            Self::Sentinel(client) => {
+                let primary = client.lock().await.async_get_client().await.map_err(failure)?;
+                primary.get_async_pubsub().await
             }
-            Self::Cluster(_) => Err(StoreError::Unavailable("wakes are not heard on a cluster yet".to_owned())),
+        }
+        .map_err(failure)?;
+        messages.subscribe(channel).await.map_err(failure)?;
+        let (sender, receiver) = tokio::sync::mpsc::channel(MESSAGES_MAX);
+        tokio::spawn(async move {
+            let mut messages = messages.into_on_message();
+            loop {
+                let message = tokio::select! {
+                    biased;
+                    () = sender.closed() => break,
+                    message = messages.next() => message,
+                };
+                let Some(message) = message else { break };
+                // A full channel loses the message, as it may.
+                let _ = sender.try_send(message.get_payload_bytes().to_vec());
+            }
+        });
+        Ok(receiver)
+    }
+}
+
+async fn first_to_listen(nodes: &[Client]) -> std::result::Result<PubSub, RedisError> {
+    let mut answer = Err(RedisError::from((ErrorKind::Io, "no node is named")));
+    for node in nodes {
+        answer = node.get_async_pubsub().await;
+        if answer.is_ok() {
+            break;
         }
     }
+    answer
+}
+
+/// Reads `user:password@host:port;host:port/service/db`: credentials and database are the primary's.
+fn sentinel(url: &str) -> std::result::Result<SentinelClient, RedisError> {
+    let wrong = |what| RedisError::from((ErrorKind::InvalidClientConfig, what));
+    let (login, rest) = url.rsplit_once('@').unwrap_or(("", url));
+    let mut parts = rest.split('/');
+    let hosts = parts.next().filter(|hosts| !hosts.is_empty()).ok_or_else(|| wrong("no sentinel is named"))?;
+    let service = parts.next().filter(|name| !name.is_empty()).ok_or_else(|| wrong("no service is named"))?;
+    let database = parts.next().filter(|number| !number.is_empty()).unwrap_or("0");
+    let database = database.parse().map_err(|_| wrong("the database is no number"))?;
+    let mut primary = RedisConnectionInfo::default().set_db(database);
+    if let Some((user, password)) = login.split_once(':') {
+        primary = primary.set_password(password);
+        if !user.is_empty() {
+            primary = primary.set_username(user);
+        }
+    }
+    let sentinels: Vec<String> = hosts.split(';').map(|host| format!("redis://{host}")).collect();
+    let primary = SentinelNodeConnectionInfo::default().set_redis_connection_info(primary);
+    SentinelClient::build(sentinels, service, Some(primary), SentinelServerType::Master)
 }
 
 /// A connection.
@@ -143,6 +191,18 @@ impl Link {
         match self {
             Self::Single(connection) => connection.req_packed_command(command).await,
             Self::Cluster(connection) => connection.req_packed_command(command).await,
+        }
+        .and_then(Value::extract_error)
+    }
+
+    /// As [`Link::send`], for a command without a key that is meant for the node that has this key.
+    pub async fn send_to(&mut self, key: &str, command: Cmd) -> std::result::Result<Value, RedisError> {
+        match self {
+            Self::Single(connection) => connection.req_packed_command(&command).await,
+            Self::Cluster(connection) => {
+                let node = SingleNodeRoutingInfo::SpecificNode(Route::with_key(key, SlotAddr::Master));
+                connection.route_command(command, RoutingInfo::SingleNode(node)).await
+            }
         }
         .and_then(Value::extract_error)
     }

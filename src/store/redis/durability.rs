@@ -49,7 +49,7 @@ impl Wait {
             Self::Replica => wait.arg(1),
         };
         wait.arg(limit_ms);
-        let answer = link.send(&wait).await.map_err(failure)?;
+        let answer = link.send_to(fence, wait).await.map_err(failure)?;
         let reached = match self {
             Self::Replica => number(answer)? >= 1,
             Self::OwnDisk => nth(answer, 0)? >= 1,

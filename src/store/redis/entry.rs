@@ -1,6 +1,6 @@
 //! An event as it stands in a queue: one line of text, then the body.
 //!
-//! `seq at_ms len resent contact type id body traceparent\n` and the body's bytes. `contact` is 16 hex digits or
+//! `seq at_ms len body resent contact type id traceparent\n` and the body's bytes. `contact` is 16 hex digits or
 //! `-`; `resent` is 1 or 0. An event with several lanes keeps its body once, in the hash `bodies`: then `body` is
 //! its number there and nothing follows the line; else it is `-`. The script writes `seq`, `at_ms` and `body`.
 //!
@@ -15,15 +15,12 @@ use crate::decide::ids::{ContactHash, EventId, EventType};
 use crate::store::Result;
 use crate::store::lanes::{Append, Waiting};
 
-/// The part of the line that is known before the store has the event: `len resent contact type id`.
+/// The part of the line that is known before the store has the event: `resent contact type id traceparent`. A
+/// `traceparent` that would break the line is left out.
 pub(super) fn head(item: &Append) -> String {
     let contact = item.contact.map_or_else(|| "-".to_owned(), |ContactHash(hash)| format!("{hash:016x}"));
-    format!("{} 0 {contact} {} {}", item.body.len(), item.event_type, item.id)
-}
-
-/// The part of the line after `body`; one that would break the line is left out.
-pub(super) fn traceparent(item: &Append) -> &str {
-    item.traceparent.as_deref().filter(|text| !text.is_empty() && !text.contains('\n')).unwrap_or("-")
+    let traceparent = item.traceparent.as_deref().filter(|text| !text.is_empty() && !text.contains('\n'));
+    format!("0 {contact} {} {} {}", item.event_type, item.id, traceparent.unwrap_or("-"))
 }
 
 /// An entry's number and its event; `shared` is the body from `bodies`, if the entry has none of its own.
@@ -39,6 +36,7 @@ fn parse(entry: Vec<u8>, shared: Vec<u8>) -> Option<(u64, Waiting)> {
     let seq = words.next()?.parse().ok()?;
     let at_ms = words.next()?.parse().ok()?;
     let _len = words.next()?;
+    let is_shared = words.next()? != "-";
     let resend = words.next()? == "1";
     let contact = match words.next()? {
         "-" => None,
@@ -46,7 +44,6 @@ fn parse(entry: Vec<u8>, shared: Vec<u8>) -> Option<(u64, Waiting)> {
     };
     let event_type = EventType::trusted(words.next()?);
     let id = EventId::trusted(words.next()?);
-    let is_shared = words.next()? != "-";
     let traceparent = words.next().filter(|text| *text != "-").map(Arc::from);
     let body = if is_shared { Bytes::from(shared) } else { entry.slice(end + 1..) };
     Some((seq, Waiting { id, event_type, contact, traceparent, at_ms, resend, body }))
@@ -62,7 +59,7 @@ mod tests {
 
     #[test]
     fn an_entry_is_read_as_it_was_written() {
-        let entry = "7 1700000000000 4 1 00000000000000ff message.sent a:1 - 00-ab-cd-01\n{\n\n}";
+        let entry = "7 1700000000000 4 - 1 00000000000000ff message.sent a:1 00-ab-cd-01\n{\n\n}";
         let (seq, event) = read_back(entry, "").expect("it is whole");
         let expected = Waiting {
             id: EventId::trusted("a:1"),
@@ -78,12 +75,12 @@ mod tests {
 
     #[test]
     fn a_shared_body_comes_from_where_it_is_kept() {
-        let (_, event) = read_back("1 2 2 0 - t i 9 -\n", "{}").expect("it is whole");
+        let (_, event) = read_back("1 2 2 9 0 - t i -\n", "{}").expect("it is whole");
         assert_eq!((event.body.as_ref(), event.contact, event.traceparent), (&b"{}"[..], None, None));
     }
 
     #[test]
     fn half_an_entry_is_not_taken_for_one() {
-        assert_eq!(read_back("1 2 2 0 - t", ""), None);
+        assert_eq!(read_back("1 2 2 - 0 - t", ""), None);
     }
 }

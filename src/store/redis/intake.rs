@@ -72,7 +72,6 @@ impl RedisIntake {
                 .arg(frame.workspace(&item.workspace).to_string())
                 .arg(item.routing_version.to_string())
                 .arg(entry::head(item))
-                .arg(entry::traceparent(item).to_owned())
                 .arg(item.body.clone())
                 .arg(item.lanes.len().to_string());
             for lane in &item.lanes {

@@ -206,8 +206,7 @@ impl Frame {
             keys.extend(names.iter().map(|name| of(&format!("{name}:{workspace}/{endpoint}"))));
         }
         for lane in &self.lanes.list {
-            let names: &[&str] = if self.lean { &["lane", "queue"] } else { &["lane", "queue", "cur"] };
-            keys.extend(names.iter().map(|name| of(&format!("{name}:{lane}"))));
+            keys.extend(["lane", "queue"].iter().map(|name| of(&format!("{name}:{lane}"))));
         }
         if self.lean {
             keys.extend(self.keys.seen(self.partition));

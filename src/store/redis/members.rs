@@ -1,5 +1,6 @@
 //! Deliverers that are alive, how they wake each other, and how full the server is.
 
+use redis::Value;
 use tokio::sync::mpsc;
 
 use super::connect::Call;
@@ -47,12 +48,21 @@ impl RedisStore {
     pub(super) async fn memory_used(&self) -> Result<Memory> {
         let mut command = redis::cmd("INFO");
         command.arg("memory");
-        let info = bytes(self.send("memory", &command).await?)?;
-        let info = String::from_utf8_lossy(&info).into_owned();
-        let figure = |name: &str| {
-            let found = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            found.and_then(|figure| figure.trim().parse().ok()).unwrap_or(0)
+        // A Cluster answers for each of its nodes.
+        let nodes = match self.send("memory", &command).await? {
+            Value::Map(nodes) => nodes.into_iter().map(|(_, info)| bytes(info)).collect::<Result<Vec<_>>>()?,
+            info => vec![bytes(info)?],
         };
-        Ok(Memory { used: figure("used_memory"), max: figure("maxmemory") })
+        let mut memory = Memory::default();
+        for info in nodes {
+            let info = String::from_utf8_lossy(&info).into_owned();
+            let figure = |name: &str| {
+                let found = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+                found.and_then(|figure| figure.trim().parse::<u64>().ok()).unwrap_or(0)
+            };
+            memory.used += figure("used_memory");
+            memory.max += figure("maxmemory");
+        }
+        Ok(memory)
     }
 }

@@ -17,7 +17,7 @@ use recadero::decide::policy::{Limits, Policy, Quota, QuotaScope};
 
 use self::apply::Subject;
 use self::generate::Generator;
-use super::fixture::{Open, open_memory};
+use super::fixture::{Open, open_memory, open_redis};
 
 /// Operations of a run, unless `RECADERO_DIFF_OPS` says another number.
 const OPS: u64 = 10_000;
@@ -146,6 +146,13 @@ async fn memory_and_memory_agree_and_meet_every_answer() {
         (ops, seed) != (OPS, SEED) || missing.is_empty(),
         "the operations are too tame, they never met: {missing:?}"
     );
+}
+
+#[tokio::test]
+async fn memory_and_redis_agree() {
+    let (ops, seed) = (setting("RECADERO_DIFF_OPS", OPS), setting("RECADERO_DIFF_SEED", SEED));
+    let (memory, redis) = ((&open_memory as &Open, policy(seed)), (&open_redis as &Open, policy(seed)));
+    compare(ops, seed, memory, redis).await.unwrap_or_else(|difference| panic!("{difference}"));
 }
 
 /// A store that has one number wrong is told from a right one, whichever number it is.

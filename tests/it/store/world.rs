@@ -97,7 +97,16 @@ impl World {
     }
 
     pub async fn open_with(open: &Open, policy: Policy) -> Self {
-        let Fixture { store, time, server } = open(policy.clone()).await;
+        let fixture = open(policy.clone()).await;
+        Self::of(fixture, policy).await
+    }
+
+    /// As [`World::open`], with a store whose time is not the test's.
+    pub async fn on(store: Arc<dyn Store>, policy: Policy) -> Self {
+        Self::of(Fixture { store, time: Given::default(), server: None }, policy).await
+    }
+
+    async fn of(Fixture { store, time, server }: Fixture, policy: Policy) -> Self {
         let intake = store.intake().await.expect("the store is there");
         let world = Self { store, time, policy, intake, tokens: AtomicU64::new(0), _server: server };
         world.plan("w", "advanced").await;

@@ -2,15 +2,15 @@
 --
 -- KEYS  lib's (lean), then the 6 sets of ids seen.
 -- ARGV  lib's; then the number of events, and per event: digest, workspace index, routing version,
---       `len resent contact type id`, traceparent, body, the number of its lanes and their indexes.
+--       `resent contact type id traceparent`, body, the number of its lanes and their indexes.
 -- Returns {taken, ready, over, stale}: a letter per event done (s stored, d duplicate, u unmatched); indexes of lanes
 --       that became ready; indexes of endpoints past a limit; `{workspace index, routing}` when it stopped early.
 local SEEN_SETS, SEEN_BUCKETS = 6, 4
 local events, at = {}, rest + 1
 for i = 1, number(ARGV[rest]) do
-  local lanes = number(ARGV[at + 6])
+  local lanes = number(ARGV[at + 5])
   events[i] = {at = at, digest = ARGV[at], lanes = lanes}
-  at = at + 7 + lanes
+  at = at + 6 + lanes
 end
 
 -- The ids seen: one set per quarter of the window, used as a ring.
@@ -33,10 +33,10 @@ end
 
 local function append(event)
   local a = event.at
-  local head, traceparent, body, ref = ARGV[a + 3], ARGV[a + 4], ARGV[a + 5], '-'
+  local head, body, ref = ARGV[a + 3], ARGV[a + 4], '-'
   local len, places = #body, {}
   for n = 1, event.lanes do
-    local l = L[number(ARGV[a + 6 + n])]
+    local l = L[number(ARGV[a + 5 + n])]
     if endpoint(l.ep) then places[#places + 1] = l end
   end
   if #places > 1 then
@@ -47,8 +47,9 @@ local function append(event)
     call('HSET', PART, 'body', body_id)
     body = ''
   end
+  local line = ref .. ' ' .. head
   for _, l in ipairs(places) do
-    join(l, len, head .. ' ' .. ref .. ' ' .. traceparent .. '\n' .. body)
+    join(l, len, line, body)
   end
 end
 
@@ -61,7 +62,7 @@ for i = 1, #events do
     stale = {ARGV[event.at + 1], call('HGET', w.key, 'rt') or ''}
     break
   end
-  for n = 1, event.lanes do L[number(ARGV[event.at + 6 + n])].ep.touched = true end
+  for n = 1, event.lanes do L[number(ARGV[event.at + 5 + n])].ep.touched = true end
   if seen[event.digest] then
     taken[i] = 'd'
   else

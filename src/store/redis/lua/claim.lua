@@ -18,8 +18,8 @@ local function claim(l, token, version)
     put(l, 'held')
     return {'held'}
   end
-  lease(l, token)
-  return {'leased', unpack(leased(l, version))}
+  if not lease(l, token) then return {'taken'} end
+  return {'leased', leased(l, version)}
 end
 
 local claims = {}

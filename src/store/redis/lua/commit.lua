@@ -22,7 +22,7 @@ local function measure(e, delivered, dropped, bucket)
   call('HSET', e.stats, hour % HOURS, struct.pack(STATS, unpack(figures, 1, 12)))
 end
 
-local function log(e, at_ms, next_ms, row)
+local function record(e, at_ms, next_ms, row)
   e.ln, e.dirty = e.ln + 1, true
   if log_max == 0 then return end
   call('RPUSH', e.log, e.ln .. ' ' .. at_ms .. ' ' .. next_ms .. ' ' .. row)
@@ -32,13 +32,12 @@ end
 -- Moves the current event to the payloads kept; the oldest of them leave.
 local function deliver(l)
   local e = l.ep
-  local entry = call('LMOVE', l.cur, e.kept, 'LEFT', 'RIGHT')
-  leave(e, head(entry))
-  l.sq, l.rd, l.at, l.tr = 0, 0, 0, '0'
-  e.kept_n = (e.kept_n or call('LLEN', e.kept) - 1) + 1
-  while e.kept_n > kept_max do
-    let_go(head(call('LPOP', e.kept)).ref)
-    e.kept_n = e.kept_n - 1
+  call('LMOVE', l.queue, e.kept, 'LEFT', 'RIGHT')
+  leave(e, l)
+  l.sq, l.rd, l.at, l.tr, e.kn = 0, 0, 0, 0, e.kn + 1
+  while e.kn > kept_max do
+    let_go(string.match(call('LPOP', e.kept), '^%d+ %d+ %d+ (%S+)'))
+    e.kn = e.kn - 1
   end
 end
 
@@ -76,61 +75,58 @@ end
 -- Moves a lane between the pools.
 local function move(l, suspect)
   if l.su == suspect then return false end
-  call('ZREM', l.su == '1' and SUSPECT or HEALTHY, l.text)
+  call('ZREM', l.su == 1 and SUSPECT or HEALTHY, l.text)
   l.su = suspect
   return true
 end
 
 -- What the lane does next when its attempt is over.
 local function proceed(l, moved, token, more)
-  if not has_event(l) then
-    put(l, 'idle')
-    return 'idle'
-  elseif blocked(l.ep) then
-    put(l, 'held')
-    return 'held'
-  elseif more and not moved then
-    lease(l, token)
-    return 'next'
+  local held = blocked(l.ep)
+  if more and not moved and not held then
+    if lease(l, token) then return 'next' end
+  elseif has_event(l) then
+    put(l, held and 'held' or 'ready', not held and now or nil)
+    return held and 'held' or 'ready'
   end
-  put(l, 'ready', now)
-  return 'ready'
+  put(l, 'idle')
+  return 'idle'
+end
+
+-- The answer to the last commit once more; where that was the next event, its lease is asked for again.
+local function repeated(l, token, version)
+  if l.what ~= 'next' then return {l.what, l.ld, l.lx, l.lms} end
+  if l.tk ~= token then return {'lost', l.ld, l.lx} end
+  if blocked(l.ep) then
+    put(l, 'held')
+    return {'held', l.ld, l.lx}
+  end
+  lease(l, token)
+  return {'next', l.ld, l.lx, leased(l, version)}
 end
 
 local function commit(l, a)
-  local token, seq, round, attempt, generation = ARGV[a], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], number(ARGV[a + 4])
-  local delivered, delay, ended_ms = ARGV[a + 5] == '1', number(ARGV[a + 6]), now - number(ARGV[a + 7])
-  local row, bucket, more, version = ARGV[a + 8], number(ARGV[a + 9]), ARGV[a + 10] == '1', ARGV[a + 11]
+  local token, seq, round, attempt = ARGV[a], number(ARGV[a + 1]), number(ARGV[a + 2]), number(ARGV[a + 3])
+  local generation, delivered, delay = number(ARGV[a + 4]), ARGV[a + 5] == '1', number(ARGV[a + 6])
+  local ended_ms, row, bucket = now - number(ARGV[a + 7]), ARGV[a + 8], number(ARGV[a + 9])
+  local more, version = ARGV[a + 10] == '1', ARGV[a + 11]
   local e = l.ep
   if not endpoint(e) then return {'gone', 0, 0} end
   lane(l)
-
-  local attempted = seq .. ' ' .. round .. ' ' .. attempt
-  local identity = token .. ' ' .. attempted
-  if l.lc == identity then
-    local what, disabled, dropped, at_ms = string.match(l.la, '^(%a+) (%d) (%d) (%d+)')
-    if what ~= 'next' then return {what, number(disabled), number(dropped), number(at_ms)} end
-    if l.tk ~= token then return {'lost', number(disabled), number(dropped)} end
-    if blocked(e) then
-      put(l, 'held')
-      return {'held', number(disabled), number(dropped)}
-    end
-    lease(l, token)
-    return {what, number(disabled), number(dropped), unpack(leased(l, version))}
-  end
-  local current = l.tk == token and l.sq .. ' ' .. l.rd .. ' ' .. (l.at + 1) == attempted
+  if l.ltk == token and l.lsq == seq and l.lrd == round and l.lat == attempt then return repeated(l, token, version) end
+  local current = l.tk == token and l.sq == seq and l.rd == round and l.at + 1 == attempt
   if not current then return {'lost', 0, 0} end
 
   l.tk, l.le, l.dirty = '', 0, true
   local what, disabled, dropped, at_ms = nil, 0, 0, 0
   if delivered then
     deliver(l)
-    what = proceed(l, move(l, '0'), token, more)
+    what = proceed(l, move(l, 0), token, more)
   else
-    l.at, l.tr = l.at + 1, '1'
-    local moved = move(l, '1')
+    l.at, l.tr = l.at + 1, 1
+    local moved = move(l, 1)
     local counts = generation == e.gen
-    if counts and exceed(l, attempted, ended_ms) then
+    if counts and exceed(l, seq .. ' ' .. round .. ' ' .. attempt, ended_ms) then
       disable(e, 'quota')
       disabled = 1
     end
@@ -146,10 +142,10 @@ local function commit(l, a)
       what = proceed(l, moved, token, more)
     end
   end
-  l.lc, l.la = identity, what .. ' ' .. disabled .. ' ' .. dropped .. ' ' .. at_ms
-  log(e, ended_ms, at_ms, row)
+  l.ltk, l.lsq, l.lrd, l.lat, l.what, l.ld, l.lx, l.lms = token, seq, round, attempt, what, disabled, dropped, at_ms
+  record(e, ended_ms, at_ms, row)
   measure(e, delivered, dropped == 1, bucket)
-  if what == 'next' then return {what, disabled, dropped, unpack(leased(l, version))} end
+  if what == 'next' then return {what, disabled, dropped, leased(l, version)} end
   return {what, disabled, dropped, at_ms}
 end
 

@@ -1,10 +1,9 @@
 -- What happens to events: leases, drops, notices. It is put before the scripts that move events, after lib.
 
--- Splits an entry's header; numbers stay texts but for `seq` and `len`.
+-- Splits an entry's header.
 local function head(entry)
-  local seq, at_ms, len, resent, contact, kind, id, ref =
-    string.match(entry, '^(%d+) (%d+) (%d+) (%d) (%S+) (%S+) (%S+) (%S+)')
-  return {seq = number(seq), at_ms = number(at_ms), len = number(len), contact = contact, kind = kind, id = id, ref = ref}
+  local seq, at_ms, len, ref, contact, id = string.match(entry, '^(%d+) (%d+) (%d+) (%S+) %d (%S+) %S+ (%S+)')
+  return {seq = number(seq), at_ms = number(at_ms), len = number(len), ref = ref, contact = contact, id = id}
 end
 
 -- Lets go of a shared body: the last one to do so takes it away.
@@ -15,12 +14,12 @@ local function let_go(ref)
   end
 end
 
--- Records a notice, once per channel. Asked again it changes nothing.
+-- Records a notice, once per channel; how often each was tried stands beside it.
 local function tell(id, kind, e, event, reason, count, due_ms)
-  if call('HSETNX', NOTICES, id, table.concat({kind, now, e.ws.name, e.name, event, reason, count}, '\n')) == 1 then
-    call('ZADD', OUTBOX, due_ms, id .. ' amqp')
-    if kind == 'endpoint.disabled' or kind == 'endpoint.warning' then call('ZADD', OUTBOX, due_ms, id .. ' mail') end
-  end
+  call('HSET', NOTICES, id, table.concat({kind, now_text, e.ws.name, e.name, event, reason, count}, '\n'))
+  call('HDEL', NOTICES, id .. ' amqp', id .. ' mail')
+  call('ZADD', OUTBOX, due_ms, id .. ' amqp')
+  if kind == 'endpoint.disabled' or kind == 'endpoint.warning' then call('ZADD', OUTBOX, due_ms, id .. ' mail') end
 end
 
 -- Records drops in their minute's notice, which is due when the minute is over.
@@ -72,20 +71,25 @@ local function leave(e, h)
   e.ev, e.by, e.dirty, waiting = e.ev - 1, e.by - h.len, true, waiting - 1
 end
 
--- Drops a lane's current event, or the first of its queue.
+-- Drops a lane's current event, or the first that waits behind it.
 local function drop(l, current, reason, keep)
-  local e, entry = l.ep, call('LPOP', current and l.cur or l.queue)
+  local e, entry = l.ep, call('LPOP', l.queue)
+  if not current and l.sq ~= 0 then
+    local tried = entry
+    entry = call('LPOP', l.queue)
+    call('LPUSH', l.queue, tried)
+  end
   local h = head(entry)
   leave(e, h)
-  if current then l.sq, l.rd, l.at, l.tr, l.tk, l.le, l.dirty = 0, 0, 0, '0', '', 0, true end
+  if current then l.sq, l.rd, l.at, l.tr, l.tk, l.le, l.dirty = 0, 0, 0, 0, '', 0, true end
   if keep then into_dropped(e, entry, h, reason) else let_go(h.ref) end
   return h
 end
 
--- The number and time of the first event of a lane that may be dropped: of its queue, or its current one if `may`.
+-- The number and time of the first event of a lane that may be dropped: its current one too if `may`.
 local function first(l, may)
   local current = l.sq ~= 0 and may(l)
-  local entry = current and call('LINDEX', l.cur, 0) or call('LINDEX', l.queue, 0)
+  local entry = call('LINDEX', l.queue, (current or l.sq == 0) and 0 or 1)
   if not entry then return nil end
   local seq, at_ms = string.match(entry, '^(%d+) (%d+)')
   return {seq = number(seq), at_ms = number(at_ms), current = current}
@@ -139,31 +143,35 @@ local function disable(e, reason)
   tell('disabled-' .. e.name .. '-' .. e.gen, 'endpoint.disabled', e, '', reason, '', now)
 end
 
--- A lease on a lane that has an event, as the caller reads it; `version` is the configuration he has at hand.
-local function leased(l, version)
-  local e = l.ep
-  local entry = call('LINDEX', l.cur, 0)
-  local ref = string.match(entry, '^%d+ %d+ %d+ %d %S+ %S+ %S+ (%S+)')
-  local body = ref ~= '-' and call('HGET', BODIES, ref) or ''
-  local config = version ~= e.cv and call('HGET', e.ws.eps, e.name) or ''
-  return {l.rd, l.at + 1, l.gn, l.su, entry, body, config}
-end
-
--- Takes a lease on a lane that has an event.
+-- Takes a lease on a lane, whose first event becomes its current one if it has none; false without any.
+local lease_end = now + lease_ms
+local lease_end_text = string.format('%.0f', lease_end)
 local function lease(l, token)
   local e = l.ep
   if l.sq == 0 then
-    local entry = call('LMOVE', l.queue, l.cur, 'LEFT', 'RIGHT')
-    l.sq, l.rd, l.at, l.tr = number(string.match(entry, '^%d+')), 1, 0, '0'
+    local entry = call('LINDEX', l.queue, 0)
+    if not entry then return false end
+    local seq, len, ref = string.match(entry, '^(%d+) %d+ (%d+) (%S+)')
+    l.entry, l.sq, l.len, l.ref, l.rd, l.at, l.tr = entry, number(seq), number(len), ref, 1, 0, 0
   elseif l.gn ~= e.gen then
     l.rd, l.at = l.rd + 1, 0
   end
-  l.gn, l.tk, l.le = e.gen, token, now + lease_ms
-  put(l, 'leased', now + lease_ms)
+  l.gn, l.tk, l.le = e.gen, token, lease_end
+  put(l, 'leased', lease_end, lease_end_text)
+  return true
+end
+
+-- A lease as the caller reads it; `version` is the configuration he has at hand.
+local function leased(l, version)
+  local e = l.ep
+  local entry = l.entry or call('LINDEX', l.queue, 0)
+  local body = l.ref ~= '-' and call('HGET', BODIES, l.ref) or ''
+  local config = version ~= e.cv and call('HGET', e.ws.eps, e.name) or ''
+  return l.rd, l.at + 1, l.gn, l.su, entry, body, config
 end
 
 -- Whether a lane has an event.
-local function has_event(l) return l.sq ~= 0 or call('LLEN', l.queue) > 0 end
+local function has_event(l) return call('LLEN', l.queue) > 0 end
 
 -- Deletes an endpoint: it is gone at once, and what it leaves is purged in steps. Answers how many events waited.
 local function remove(e)
@@ -171,7 +179,7 @@ local function remove(e)
   forgive(e)
   count(w, e.st, -1)
   waiting = waiting - e.ev
-  call('HSET', PURGING, w.name .. '/' .. e.name, old .. e.lay)
+  call('HSET', PURGING, w.name .. '/' .. e.name, old .. call('HGET', e.key, 'lay'))
   call('SREM', RELEASING, w.name .. '/' .. e.name)
   call('HDEL', w.eps, e.name)
   call('DEL', e.key)

@@ -1,11 +1,11 @@
 -- What the scripts share; it is put before each of them.
 --
 -- KEYS  the partition's own keys, then `ws eps fails` per workspace, `ep kept log stats dropped droppedix droppedat
---       fails` per endpoint and `lane queue cur` per lane (append: `ws`, `ep` and `lane queue` alone), then the script's others.
+--       fails` per endpoint and `lane queue` per lane (append: `ws`, `ep` and `lane queue` alone), then the script's others.
 -- ARGV  now_ms ('' for the server's time), the policy in the order of the locals below, the numbers of workspaces,
 --       endpoints and lanes, then `name` per workspace, `name workspace-index` per endpoint and
 --       `text endpoint-index layout` per lane; then the script's own arguments, which begin at `rest`.
--- An entry is `seq at_ms len resent contact type id body traceparent\nbody`; of `body`, see entry.rs.
+-- An entry is `seq at_ms len body resent contact type id traceparent\nbody`; see entry.rs.
 local call, number = redis.call, tonumber
 local PART, HEALTHY, SUSPECT, HELD, BODIES, REFS, OUTBOX, NOTICES, RELEASING, PURGING, WORKSPACES = unpack(KEYS, 1, 11)
 local now = number(ARGV[1])
@@ -13,42 +13,40 @@ if not now then
   local time = call('TIME')
   now = time[1] * 1000 + math.floor(time[2] / 1000)
 end
+local now_text = string.format('%.0f', now)
 local lease_ms, window_ms, quota_limit, quota_scope = number(ARGV[2]), number(ARGV[3]), number(ARGV[4]), ARGV[5]
 local events_max, bytes_max, age_ms_max = number(ARGV[6]), number(ARGV[7]), number(ARGV[8])
 local dropped_max, retention_ms = number(ARGV[9]), number(ARGV[10])
 local log_max, log_age_ms, kept_max = number(ARGV[11]), number(ARGV[12]), number(ARGV[13])
 local bucket_ms, outbox_max, plans, plan_default = number(ARGV[14]), number(ARGV[15]), ARGV[16], ARGV[17]
 
--- The things the caller named, with their keys; `rest` is the first argument of the script's own.
-local W, E, L, rest = {}, {}, {}, 21
-local key = 12
-local function things(n, into, fields, width)
-  for i = 1, n do
-    local thing = {}
-    for f = 1, width do
-      thing[fields[f]] = KEYS[key]
-      key = key + 1
-    end
-    into[i] = thing
-  end
-end
+-- The things the caller named; `rest` is the first argument of the script's own. Each table has all its fields from the
+-- beginning: a Lua table that grows is rebuilt again and again, which once was half of a commit's cost.
+local W, E, L, rest, key = {}, {}, {}, 21, 12
 local lean = LEAN
-things(number(ARGV[18]), W, {'key', 'eps', 'fails'}, lean and 1 or 3)
-things(number(ARGV[19]), E, {'key', 'kept', 'log', 'stats', 'dropped', 'droppedix', 'droppedat', 'fails'},
-  lean and 1 or 8)
-things(number(ARGV[20]), L, {'key', 'queue', 'cur'}, lean and 2 or 3)
-for i = 1, #W do
-  W[i].name, rest = ARGV[rest], rest + 1
+for i = 1, number(ARGV[18]) do
+  W[i] = {name = ARGV[rest], entitled = nil, version = nil, key = KEYS[key], eps = KEYS[key + 1], fails = KEYS[key + 2]}
+  rest, key = rest + 1, key + (lean and 1 or 3)
 end
-for i = 1, #E do
-  local e = E[i]
-  e.index, e.name, e.ws, e.lanes, rest = i, ARGV[rest], W[number(ARGV[rest + 1])], {}, rest + 2
+for i = 1, number(ARGV[19]) do
+  E[i] = {
+    index = i, name = ARGV[rest], ws = W[number(ARGV[rest + 1])], lanes = {}, key = KEYS[key], kept = KEYS[key + 1],
+    log = KEYS[key + 2], stats = KEYS[key + 3], dropped = KEYS[key + 4], droppedix = KEYS[key + 5],
+    droppedat = KEYS[key + 6], fails = KEYS[key + 7], there = nil, dirty = false, layouts = nil, releasing = false,
+    st = '', gen = 0, seq = 0, ev = 0, by = 0, dn = 0, db = 0, cv = '', ln = 0, kn = 0, lay = nil, touched = false,
+  }
+  rest, key = rest + 2, key + (lean and 1 or 8)
 end
-for i = 1, #L do
-  local l = L[i]
+for i = 1, number(ARGV[20]) do
   local e = E[number(ARGV[rest + 1])]
-  l.index, l.text, l.ep, l.layout, rest = i, ARGV[rest], e, number(ARGV[rest + 2]), rest + 3
-  e.lanes[#e.lanes + 1] = l
+  local l = {
+    index = i, text = ARGV[rest], ep = e, layout = number(ARGV[rest + 2]), key = KEYS[key], queue = KEYS[key + 1],
+    dirty = false, fresh = false, busy = nil, entry = nil, st = nil, su = 0, tk = '', le = 0, un = 0, sq = 0,
+    rd = 0, at = 0, tr = 0, gn = 0, len = 0, ref = '', ltk = '', lsq = 0, lrd = 0, lat = 0, what = '', ld = 0, lx = 0,
+    lms = 0,
+  }
+  L[i], e.lanes[#e.lanes + 1] = l, l
+  rest, key = rest + 3, key + 2
 end
 
 -- Changes of the partition's counters, written once at the end by save().
@@ -63,13 +61,17 @@ local function entitled(w)
   return w.entitled
 end
 
--- Reads an endpoint, once; false when it does not exist.
+-- Reads an endpoint, once; false when it does not exist. `st` is e (enabled) or d, `gen` its generation, `seq` the last
+-- event's number; `ev` and `by` count waiting events and their bytes, `dn` and `db` dropped ones, `kn` payloads kept;
+-- `cv` is its configuration's version, `ln` the last number of its log.
+local ENDPOINT = '>sI4I8I8I8I8I8I8I4s'
 local function endpoint(e)
   if e.there == nil then
-    local v = call('HMGET', e.key, 'st', 'gen', 'seq', 'ev', 'by', 'dn', 'db', 'cv', 'ln', 'lay')
-    e.there = v[1] ~= false
-    e.st, e.gen, e.seq, e.ev, e.by = v[1], number(v[2]), number(v[3]), number(v[4]), number(v[5])
-    e.dn, e.db, e.cv, e.ln, e.lay = number(v[6]), number(v[7]), v[8], number(v[9]), v[10]
+    local packed = call('HGET', e.key, 'n')
+    e.there = packed ~= false
+    if packed then
+      e.st, e.gen, e.seq, e.ev, e.by, e.dn, e.db, e.ln, e.kn, e.cv = struct.unpack(ENDPOINT, packed)
+    end
   end
   return e.there
 end
@@ -78,6 +80,7 @@ end
 local function layouts(e)
   if not e.layouts then
     e.layouts = {}
+    e.lay = call('HGET', e.key, 'lay')
     for n, lanes, busy, used in string.gmatch(e.lay, '(%d+):(%d+):(%d+):(%d)') do
       e.layouts[#e.layouts + 1] = {n = number(n), lanes = number(lanes), busy = number(busy), used = used}
     end
@@ -105,7 +108,7 @@ local function relay(e)
   for i = 1, #list do
     texts[i] = list[i].n .. ':' .. list[i].lanes .. ':' .. list[i].busy .. ':' .. list[i].used
   end
-  e.lay = table.concat(texts, ',')
+  call('HSET', e.key, 'lay', table.concat(texts, ','))
 end
 
 -- Counts a lane of a layout that has become busy (1) or idle (-1).
@@ -120,46 +123,57 @@ local function busy(l, change)
   relay(l.ep)
 end
 
--- Reads a lane, once. `sq` is its current event's number (0 for none), `rd` and `at` its round and the attempts recorded
--- in it, `tr` whether any attempt of it was recorded; `un` is the lane's place in due (0 for none); `tk` and `le` are
--- the lease's token and end, which stay until the lease is over or taken over; `lc` and `la` its last commit's name and
--- answer.
+-- Reads a lane, once. `su` is 1 in the suspect pool, `un` its place in due (0 for none); `tk` and `le` are the lease's
+-- token and end, which stay until the lease is over or taken over. Of the current event, which is the
+-- queue's first, `sq` is the number (0 for none), `rd` and `at` are its round and the attempts recorded in it, `tr` is 1 if any attempt of it was recorded, `len`
+-- and `ref` as in its entry; `gn` is the endpoint's generation at its claim. Of the last commit, `ltk lsq lrd lat` are
+-- the name and `what ld lx lms` the answer.
+local LANE = '>sBsI8I8I8I4I4BI4I8ssI8I4I4sBBI8'
 local function lane(l)
   if not l.st then
-    local v = call('HMGET', l.key, 'st', 'tk', 'le', 'un', 'sq', 'rd', 'at', 'tr', 'gn', 'su', 'lc', 'la')
-    l.st, l.tk, l.le, l.un = v[1] or 'idle', v[2] or '', number(v[3] or 0), number(v[4] or 0)
-    l.sq, l.rd, l.at, l.tr = number(v[5] or 0), number(v[6] or 0), number(v[7] or 0), v[8] or '0'
-    l.gn, l.su, l.lc, l.la = number(v[9] or 0), v[10] or '0', v[11] or '', v[12] or ''
+    local packed = call('GET', l.key)
+    if packed then
+      l.st, l.su, l.tk, l.le, l.un, l.sq, l.rd, l.at, l.tr, l.gn, l.len, l.ref, l.ltk, l.lsq, l.lrd, l.lat, l.what, l.ld,
+        l.lx, l.lms = struct.unpack(LANE, packed)
+    else
+      l.st = 'idle'
+    end
   end
   return l
 end
 
--- Puts a lane into a state: `until_ms` is its place in due; without one it is out of it.
-local function put(l, state, until_ms)
+-- Puts a lane into a state: `until_ms` is its place in due; without one it is out of it. (A number
+-- costs more than most commands when it is made a text, so whoever has the text passes it.)
+local function put(l, state, until_ms, until_text)
   if state == 'idle' and l.st ~= 'idle' then busy(l, -1) end
   if state ~= 'idle' and l.st == 'idle' then busy(l, 1) end
   if until_ms then
-    call('ZADD', l.su == '1' and SUSPECT or HEALTHY, until_ms, l.text)
+    call('ZADD', l.su == 1 and SUSPECT or HEALTHY, until_text or until_ms, l.text)
   elseif l.st ~= 'idle' and l.st ~= 'held' then
-    call('ZREM', l.su == '1' and SUSPECT or HEALTHY, l.text)
+    call('ZREM', l.su == 1 and SUSPECT or HEALTHY, l.text)
   end
   if state == 'held' and l.st ~= 'held' then call('ZADD', HELD, now, l.text) end
   if state ~= 'held' and l.st == 'held' then call('ZREM', HELD, l.text) end
   l.st, l.un, l.dirty = state, until_ms or 0, true
 end
 
--- Puts an event at the end of a lane: `tail` is its entry from `len` on. Lanes of layouts other than the oldest are
--- held until it is drained.
-local function join(l, len, tail)
+-- Whether a lane is not idle, by the beginning of what is stored of it.
+local function is_busy(state) return state ~= '' and state ~= 'idle\0' end
+
+-- Puts an event at the end of a lane: `line` is its entry's line from `body` on. Lanes of layouts other than the oldest
+-- are held until it is drained. Only an idle lane changes by it, and only that is read whole.
+local function join(l, len, line, body)
   local e = l.ep
   e.seq, e.ev, e.by, e.dirty, waiting = e.seq + 1, e.ev + 1, e.by + len, true, waiting + 1
-  call('RPUSH', l.queue, e.seq .. ' ' .. now .. ' ' .. tail)
-  if lane(l).st == 'idle' then
+  call('RPUSH', l.queue, e.seq .. ' ' .. now_text .. ' ' .. len .. ' ' .. line .. '\n' .. body)
+  l.busy = l.busy or is_busy(call('GETRANGE', l.key, 0, 4))
+  if not l.busy then
+    l.busy = true
     if layouts(e)[1].n == l.layout then
-      put(l, 'ready', now)
+      put(lane(l), 'ready', now, now_text)
       l.fresh = true
     else
-      put(l, 'held')
+      put(lane(l), 'held')
     end
   end
 end
@@ -169,15 +183,14 @@ local function save()
   for i = 1, #L do
     local l = L[i]
     if l.dirty then
-      call('HSET', l.key, 'st', l.st, 'tk', l.tk, 'le', l.le, 'un', l.un, 'sq', l.sq, 'rd', l.rd, 'at', l.at,
-        'tr', l.tr, 'gn', l.gn, 'su', l.su, 'lc', l.lc, 'la', l.la)
+      call('SET', l.key, struct.pack(LANE, l.st, l.su, l.tk, l.le, l.un, l.sq, l.rd, l.at, l.tr, l.gn, l.len, l.ref, l.ltk,
+        l.lsq, l.lrd, l.lat, l.what, l.ld, l.lx, l.lms))
     end
   end
   for i = 1, #E do
     local e = E[i]
-    if e.dirty or e.layouts then
-      call('HSET', e.key, 'st', e.st, 'gen', e.gen, 'seq', e.seq, 'ev', e.ev, 'by', e.by, 'dn', e.dn, 'db', e.db,
-        'ln', e.ln, 'lay', e.lay)
+    if e.dirty then
+      call('HSET', e.key, 'n', struct.pack(ENDPOINT, e.st, e.gen, e.seq, e.ev, e.by, e.dn, e.db, e.ln, e.kn, e.cv))
     end
   end
   if waiting ~= 0 then call('HINCRBY', PART, 'waiting', waiting) end

@@ -12,7 +12,7 @@ local function find()
   local text = call('HGET', e.dropped, id)
   if text then return string.sub(text, string.find(text, '\n', 1, true) + 1) end
   for _, l in ipairs(e.lanes) do
-    local entry = call('LINDEX', l.cur, 0)
+    local entry = lane(l).sq ~= 0 and call('LINDEX', l.queue, 0)
     if entry and head(entry).id == id then return entry end
   end
 end

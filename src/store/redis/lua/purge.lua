@@ -19,7 +19,6 @@ for _, l in ipairs(e.lanes) do
   call('ZREM', SUSPECT, l.text)
   call('ZREM', HELD, l.text)
   empty(l.queue)
-  empty(l.cur)
   call('DEL', l.key)
 end
 empty(e.kept)

@@ -35,14 +35,14 @@ if there then
     end
     relay(e)
   end
-  save()
 else
   local n, lanes = string.match(layouts_new, '^(%d+):(%d+)')
-  call('HSET', e.key, 'st', 'e', 'gen', 0, 'seq', 0, 'ev', 0, 'by', 0, 'dn', 0, 'db', 0, 'ln', 0,
-    'lay', n .. ':' .. lanes .. ':0:0')
+  call('HSET', e.key, 'lay', n .. ':' .. lanes .. ':0:0')
+  e.st = 'e'
   count(w, 'e', 1)
 end
-call('HSET', e.key, 'cv', config_version)
+e.cv, e.dirty = config_version, true
+save()
 call('HSET', w.eps, e.name, config)
 call('HSET', w.key, 'rv', version_new, 'rt', routing)
 call('ZADD', WORKSPACES, 0, w.name)

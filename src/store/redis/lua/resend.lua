@@ -36,8 +36,8 @@ for i = rest + 2, #ARGV do
   done[#done + 1] = entry and '1' or '0'
   if entry then
     local h = head(entry)
-    local tail = string.gsub(entry, '^%d+ %d+ (%d+) %d ', '%1 1 ', 1)
-    join(lane_of(h.contact), h.len, tail)
+    local ref, line, body = string.match(entry, '^%d+ %d+ %d+ (%S+) %d ([^\n]*)\n(.*)$')
+    join(lane_of(h.contact), h.len, ref .. ' 1 ' .. line, body)
   end
 end
 save()

@@ -50,7 +50,7 @@ end
 
 local function tend(e, layouts_read)
   if not endpoint(e) or shape(e) ~= layouts_read then return {0, 0} end
-  local function untried(l) return l.le <= now and l.tr == '0' end
+  local function untried(l) return l.le <= now and l.tr == 0 end
   local function old(event) return event.at_ms + age_ms_max <= now end
   local dropped = e.ev > 0 and drop_oldest(e, untried, old, MOST, 'backlog_age', true) or 0
   if dropped > 0 then tell_many(e, 'backlog_age', dropped) end

@@ -1,0 +1,148 @@
+//! What an event costs Redis. Not a promise, so it is run by hand:
+//! `cargo test --features testing --test it -- --ignored --nocapture what_an_event_costs_redis`
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use recadero::decide::attempt::Outcome;
+use recadero::decide::ids::{EventType, LaneId, Partition};
+use recadero::decide::policy::Policy;
+use recadero::decide::retry::Next;
+use recadero::decide::route;
+use recadero::observe::signal::Signals;
+use recadero::store::lanes::{After, Append, Claim, Commit, Lease, Token, Want};
+use recadero::store::records::AttemptRow;
+use recadero::store::redis::RedisStore;
+use recadero::store::{Lanes, Records};
+
+use super::fixture::{PARTITIONS, redis_options};
+use super::redis_server::RedisServer;
+use super::world::{config, contact, ep, ev, home, record, ws};
+
+const ENDPOINTS: usize = 64;
+const EVENTS: usize = 32_000;
+const GROUP_APPENDED: usize = 64;
+const GROUP_COMMITTED: usize = 8;
+const BODY_BYTES: usize = 1_024;
+
+/// Microseconds of the server's processor used so far, and bytes of its memory in use.
+async fn used(server: &RedisServer) -> (f64, f64) {
+    let figures = server.ask(&["INFO", "everything"]).await.expect("INFO");
+    let figures: String = redis::from_redis_value(figures).expect("a text");
+    let figure = |name: &str| {
+        let line = figures.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.and_then(|figure| figure.parse::<f64>().ok()).expect("INFO has the figure")
+    };
+    let seconds = figure("used_cpu_user_main_thread") + figure("used_cpu_sys_main_thread");
+    (seconds * 1e6, figure("used_memory"))
+}
+
+fn event(number: usize, store_version: u64, lanes: &[LaneId]) -> Append {
+    let lane = lanes[number % lanes.len()].clone();
+    Append {
+        workspace: ws("w"),
+        id: ev(&format!("0193f5a0-7000-7000-8000-{number:012}")),
+        event_type: EventType::trusted("message.sent"),
+        contact: contact(number as u64),
+        traceparent: None,
+        body: body(number),
+        routing_version: store_version,
+        lanes: vec![lane],
+    }
+}
+
+/// A body that is like no other: Lua keeps strings by a hash of some of their bytes.
+fn body(number: usize) -> Bytes {
+    let mut state = number as u64;
+    let letters = (0..BODY_BYTES).map(|_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        b'a' + u8::try_from((state >> 33) % 26).expect("a letter")
+    });
+    letters.collect()
+}
+
+fn end(lease: &Lease) -> Commit {
+    Commit {
+        lane: lease.lane.clone(),
+        token: lease.token,
+        seq: lease.seq,
+        round: lease.round,
+        attempt: lease.attempt,
+        generation: lease.generation,
+        outcome: Outcome::Delivered,
+        next: Next::Drop,
+        ended_ago: Duration::ZERO,
+        row: Arc::new(AttemptRow {
+            event_id: lease.event.id.clone(),
+            event_type: lease.event.event_type.clone(),
+            attempt: lease.attempt,
+            duration_ms: 70,
+            outcome: Outcome::Delivered,
+            status: Some(200),
+            excerpt: String::new(),
+            signed_at: 1_767_225_600,
+            resend: false,
+        }),
+        more: true,
+        config: lease.config.clone(),
+    }
+}
+
+#[tokio::test]
+#[ignore = "a measurement, not a promise"]
+async fn what_an_event_costs_redis() {
+    let server = RedisServer::start(&[]).await;
+    let store = RedisStore::open(redis_options(&server, Policy::default()), Signals::default()).await.expect("opens");
+    store.put_workspace(&ws("w"), &record("advanced")).await.expect("put");
+    for endpoint in 0..ENDPOINTS {
+        store.put_endpoint(&ws("w"), &ep(&format!("ep_{endpoint:016}")), &config(1, 1)).await.expect("put");
+    }
+    let routing = store.routing(&ws("w")).await.expect("routing");
+    let lanes: Vec<LaneId> =
+        routing.routes.iter().map(|route: &route::Route| route.lane(&ws("w"), contact(0))).collect();
+    let partition: Partition = Partition::of(&ws("w"), PARTITIONS);
+    assert_eq!(partition, home("w"));
+
+    let intake = store.intake().await.expect("intake");
+    let before = used(&server).await;
+    let events: Vec<Append> = (0..EVENTS).map(|number| event(number, routing.version, &lanes)).collect();
+    for group in events.chunks(GROUP_APPENDED) {
+        let appended = intake.append(partition, group).await.expect("append");
+        assert_eq!(appended.taken.len(), group.len());
+    }
+    let appended = used(&server).await;
+    let per_event = |from: f64, to: f64| (to - from) / EVENTS as f64;
+    println!("append: {:.1} us of CPU per event in groups of {GROUP_APPENDED}", per_event(before.0, appended.0));
+    println!("memory: {:.0} bytes per waiting event of {BODY_BYTES}", per_event(before.1, appended.1));
+
+    let mut leases = Vec::new();
+    for (number, lane) in lanes.iter().enumerate() {
+        let want = Want { lane: lane.clone(), token: Token(number as u64 + 1), config: None };
+        match store.claim(partition, &[want]).await.expect("claim").pop() {
+            Some(Claim::Leased(lease)) => leases.push(*lease),
+            other => panic!("the lane is due, but: {other:?}"),
+        }
+    }
+    let claimed = used(&server).await;
+    let mut delivered = 0;
+    while !leases.is_empty() {
+        let mut next = Vec::new();
+        for group in leases.chunks(GROUP_COMMITTED) {
+            let commits: Vec<Commit> = group.iter().map(end).collect();
+            for committed in store.commit(partition, &commits).await.expect("commit") {
+                delivered += 1;
+                if let After::Next(lease) = committed.after {
+                    next.push(*lease);
+                }
+            }
+        }
+        leases = next;
+    }
+    assert_eq!(delivered, EVENTS);
+    let committed = used(&server).await;
+    println!("commit: {:.1} us of CPU per event in groups of {GROUP_COMMITTED}", per_event(claimed.0, committed.0));
+    let stats = server.ask(&["INFO", "commandstats"]).await.expect("INFO");
+    let stats: String = redis::from_redis_value(stats).expect("a text");
+    println!("{stats}");
+}

@@ -1,0 +1,154 @@
+//! What the Redis store promises of its server: which ones it works with, what it does when one is full or gone, and
+//! what *durable* means.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use recadero::decide::policy::Policy;
+use recadero::observe::signal::Signals;
+use recadero::store::redis::{Durability, Options, RedisStore};
+use recadero::store::{Lanes, StoreError};
+
+use super::fixture::{START_MS, redis_options};
+use super::redis_server::{Cluster, RedisServer};
+use super::world::{World, config, contact, ep, home, ws};
+
+async fn open(server: &RedisServer, change: impl FnOnce(&mut Options)) -> Result<RedisStore, StoreError> {
+    let mut options = redis_options(server, Policy::default());
+    change(&mut options);
+    RedisStore::open(options, Signals::default()).await
+}
+
+fn refused(opened: Result<RedisStore, StoreError>) -> String {
+    match opened {
+        Err(StoreError::Refused(why)) => why,
+        Err(other) => panic!("refused for good, but: {other}"),
+        Ok(_) => panic!("this server will not do"),
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_deletes_events_when_full_is_refused() {
+    let server = RedisServer::start(&["--maxmemory-policy", "allkeys-lru"]).await;
+    assert!(refused(open(&server, |_| ()).await).contains("noeviction"));
+}
+
+#[tokio::test]
+async fn another_number_of_partitions_is_refused() {
+    let server = RedisServer::start(&[]).await;
+    open(&server, |_| ()).await.expect("the first number holds");
+    let why = refused(open(&server, |options| options.partitions += 1).await);
+    assert!(why.contains("RECADERO_PARTITIONS"), "{why}");
+}
+
+#[tokio::test]
+async fn data_of_a_newer_release_is_refused() {
+    let server = RedisServer::start(&[]).await;
+    server.ask(&["HSET", "t:meta", "schema", "2"]).await.expect("HSET");
+    assert!(refused(open(&server, |_| ()).await).contains("version 2"));
+}
+
+#[tokio::test]
+async fn disk_is_refused_where_the_disk_lags_behind() {
+    let on_disk = |options: &mut Options| options.durability = Durability::Disk;
+    let lags = RedisServer::start(&["--appendonly", "no"]).await;
+    assert!(refused(open(&lags, on_disk).await).contains("appendfsync always"));
+    let holds = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]).await;
+    let store = open(&holds, on_disk).await.expect("this one does");
+    store.intake().await.expect("intake").persist().await.expect("it is on the disk");
+}
+
+#[tokio::test]
+async fn replica_waits_for_one() {
+    let primary = RedisServer::start(&[]).await;
+    let store = open(&primary, |options| options.durability = Durability::Replica).await.expect("opens");
+    let world = World::on(Arc::new(store), Policy::default()).await;
+    let event = [world.event("w", "a", None).await];
+    let alone = world.store.intake().await.expect("intake");
+    alone.append(home("w"), &event).await.expect("append");
+    assert!(matches!(alone.persist().await, Err(StoreError::Unavailable(_))), "there is no replica");
+    assert!(matches!(alone.append(home("w"), &event).await, Err(StoreError::Unavailable(_))), "the intake has ended");
+}
+
+#[tokio::test]
+async fn a_full_redis_takes_no_event_and_still_drains() {
+    let server = RedisServer::start(&[]).await;
+    let store = open(&server, |_| ()).await.expect("opens");
+    let world = World::on(Arc::new(store), Policy::default()).await;
+    world.connect("ep_a", 1).await;
+    world.publish(&["a", "b"]).await;
+    server.ask(&["CONFIG", "SET", "maxmemory", "1"]).await.expect("CONFIG SET");
+    let next = world.event("w", "c", contact(1)).await;
+    let refused = world.store.intake().await.expect("intake").append(home("w"), &[next]).await;
+    assert!(matches!(refused, Err(StoreError::Full(_))), "{refused:?}");
+    assert_eq!(world.deliver_all().await, ["a", "b"]);
+    let created = world.store.put_endpoint(&ws("w"), &ep("ep_b"), &config(1, 1)).await;
+    assert!(matches!(created, Err(StoreError::Full(_))), "{created:?}");
+}
+
+#[tokio::test]
+async fn a_redis_that_went_is_found_again() {
+    let mut server = RedisServer::start(&[]).await;
+    let store = open(&server, |_| ()).await.expect("opens");
+    let world = World::on(Arc::new(store), Policy::default()).await;
+    let event = [world.event("w", "a", None).await];
+    let intake = world.store.intake().await.expect("intake");
+    server.restart().await;
+    let cut = intake.append(home("w"), &event).await;
+    assert!(matches!(cut, Err(StoreError::Unavailable(_))), "{cut:?}");
+    for _ in 0..100 {
+        if world.store.workspace(&ws("w")).await.is_ok() {
+            assert!(intake.append(home("w"), &event).await.is_err(), "the intake has ended");
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the store is not found again");
+}
+
+#[tokio::test]
+async fn time_is_the_servers() {
+    let server = RedisServer::start(&[]).await;
+    let store = open(&server, |_| ()).await.expect("opens");
+    let world = World::on(Arc::new(store), Policy::default()).await;
+    world.connect("ep_a", 1).await;
+    world.publish(&["a"]).await;
+    let at_ms = world.endpoint("ep_a").await.oldest_ms.expect("one waits");
+    assert_ne!(at_ms, START_MS);
+    assert!(at_ms > 1_700_000_000_000, "{at_ms}");
+}
+
+#[tokio::test]
+async fn a_wake_is_heard() {
+    let server = RedisServer::start(&[]).await;
+    let store = open(&server, |_| ()).await.expect("opens");
+    let mut wakes = store.wakes("m").await.expect("listens");
+    store.wake("other", &[super::world::lane("ep_b")]).await.expect("wakes");
+    store.wake("m", &[super::world::lane("ep_a")]).await.expect("wakes");
+    assert_eq!(wakes.recv().await.expect("heard"), [super::world::lane("ep_a")]);
+}
+
+#[tokio::test]
+async fn a_cluster_does_as_well() {
+    let cluster = Cluster::start().await;
+    let options = Options { url: cluster.urls(), ..redis_options(&cluster.nodes[0], Policy::default()) };
+    let store = RedisStore::open(options, Signals::default()).await.expect("opens");
+    let mut wakes = store.wakes("m").await.expect("listens");
+    let world = World::on(Arc::new(store), Policy::default()).await;
+    world.connect("ep_a", 2).await;
+    world.connect("ep_b", 1).await;
+    world.publish(&["a", "b", "c"]).await;
+    assert_eq!(world.lay_out("ep_a", 3).await, recadero::store::records::Put::Done);
+    world.publish(&["d"]).await;
+    world.sweep().await;
+    let mut delivered = world.deliver_all().await;
+    delivered.sort();
+    assert_eq!(delivered, ["a", "a", "b", "b", "c", "c", "d", "d"]);
+    for name in ["one", "two", "three", "four", "five"] {
+        world.plan(name, "advanced").await;
+    }
+    assert_eq!(world.store.workspaces(None, None, 10).await.expect("workspaces").len(), 6);
+    world.store.wake("m", &[super::world::lane("ep_a")]).await.expect("wakes");
+    assert_eq!(wakes.recv().await.expect("heard").len(), 1);
+    assert!(world.store.memory().await.expect("memory").used > 0);
+}
