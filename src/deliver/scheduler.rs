@@ -5,6 +5,8 @@
 //! endpoints or the length of a backlog. Rejected: a worker pool that competes for a shared queue (a lock that all
 //! lanes share, and no place to see the oldest attempt from).
 
+mod dispatch;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
-use rand::{RngCore, SeedableRng};
+use rand::SeedableRng;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -23,11 +25,11 @@ use super::commits::Commits;
 use super::members::Members;
 use super::places::{Places, SLOW_AFTER, SLOW_WHEN_WANTED, Slot};
 use super::target::Targets;
-use super::worker::{self, Left, Shared};
+use super::worker::{Left, Shared};
 use super::{Options, Tools};
 use crate::decide::ids::{LaneId, Partition};
 use crate::observe::signal::Signal;
-use crate::store::lanes::{Claim, Lease, Pool, Token, Want};
+use crate::store::lanes::{Claim, Pool, Want};
 
 /// How often the partitions that this process looks after are polled; finds what a lost wake missed.
 const POLL_EVERY: Duration = Duration::from_millis(500);
@@ -38,17 +40,11 @@ const HELP_EVERY: u32 = 2;
 /// Most lanes that one poll of a partition answers with.
 const DUE_PER_POLL_MAX: usize = 256;
 
-/// Most lanes that one call claims.
-const CLAIMS_PER_CALL_MAX: usize = 32;
-
 /// Most ready lanes remembered per pool; beyond that, polls find them.
 const READY_MAX: usize = 65_536;
 
 /// Most retries remembered by their time; beyond that, polls find them.
 const RETRIES_MAX: usize = 65_536;
-
-/// Most lanes passed over at once because their workspace has its share; the next go first then.
-const PASSED_OVER_MAX: usize = 64;
 
 /// How often attempts are looked at for slowness while there are any.
 const SLOWNESS_EVERY: Duration = Duration::from_millis(20);
@@ -260,112 +256,6 @@ impl Scheduler {
                 self.learn(Pool::Suspect, lane);
             }
         }
-    }
-
-    /// Claims ready lanes into the free places.
-    fn dispatch(&mut self, members: &Arc<Members>) {
-        for pool in [Pool::Healthy, Pool::Suspect] {
-            self.dispatch_pool(pool);
-            let waits = !self.ready[index(pool)].is_empty();
-            self.shared.wanted[index(pool)].store(waits, Ordering::Relaxed);
-        }
-        let hungry = |pool: &Pool| self.places.free(*pool) > 0 && self.ready[index(*pool)].is_empty();
-        let more = self.deep.iter().any(|(_, pool)| hungry(pool));
-        if more && self.claiming == 0 {
-            self.poll_deep(members);
-        }
-    }
-
-    fn dispatch_pool(&mut self, pool: Pool) {
-        let mut groups: BTreeMap<Partition, Vec<Want>> = BTreeMap::new();
-        let mut passed_over = VecDeque::new();
-        while self.places.free(pool) > 0 && passed_over.len() < PASSED_OVER_MAX {
-            let Some(lane) = self.ready[index(pool)].pop_front() else { break };
-            let over_share = pool == Pool::Suspect && self.places.over_suspect_share(&lane.workspace);
-            match over_share {
-                true => passed_over.push_back(lane),
-                false => self.want(pool, lane, &mut groups),
-            }
-        }
-        // Nobody else waits: who was passed over may have more than its share.
-        if self.ready[index(pool)].is_empty() {
-            while self.places.free(pool) > 0
-                && let Some(lane) = passed_over.pop_front()
-            {
-                self.want(pool, lane, &mut groups);
-            }
-        }
-        self.ready[index(pool)].extend(passed_over);
-        for (partition, wants) in groups {
-            for part in wants.chunks(CLAIMS_PER_CALL_MAX) {
-                self.claim(partition, pool, part.to_vec());
-            }
-        }
-    }
-
-    fn want(&mut self, pool: Pool, lane: LaneId, groups: &mut BTreeMap<Partition, Vec<Want>>) {
-        self.known.remove(&lane);
-        let partition = Partition::of(&lane.workspace, self.shared.partitions);
-        if self.busy.contains(&lane) || self.shared.commits.troubled(partition) {
-            return; // A poll finds it again.
-        }
-        let taken = self.places.take(pool, &lane.workspace);
-        debug_assert!(taken, "only asked while a place is free");
-        let config = self.shared.targets.config(&lane.endpoint);
-        groups.entry(partition).or_default().push(Want { lane, token: Token(self.random.next_u64()), config });
-    }
-
-    fn claim(&mut self, partition: Partition, reserved: Pool, wants: Vec<Want>) {
-        let (shared, notes) = (self.shared.clone(), self.notes.0.clone());
-        self.claiming += 1;
-        self.tasks.spawn(async move {
-            let asked = shared.tools.clock.boot();
-            let claims = claims::claim(&shared, partition, &wants, asked).await;
-            if let Err(unheard) = notes.send(Note::Claimed { reserved, wants, claims, asked })
-                && let Note::Claimed { claims, .. } = unheard.0
-            {
-                claims::give_back_all(&shared, claims).await;
-            }
-        });
-    }
-
-    /// Starts the worker of a lease. The place reserved may be of the wrong pool; then it is swapped, or the lane goes
-    /// back.
-    fn begin(&mut self, reserved: Pool, lease: Box<Lease>, asked: Duration) {
-        let (pool, workspace) = (lease.pool, lease.lane.workspace.clone());
-        if pool != reserved {
-            self.places.give(reserved, &workspace);
-            if !self.places.take(pool, &workspace) {
-                let shared = self.shared.clone();
-                self.tasks.spawn(async move { claims::give_back_all(&shared, vec![Claim::Leased(lease)]).await });
-                return;
-            }
-        }
-        self.worker_last += 1;
-        let (id, seed) = (self.worker_last, self.random.next_u64());
-        let slot = Arc::new(Slot::default());
-        self.busy.insert(lease.lane.clone());
-        self.placed.insert(id, Working { slot: slot.clone(), pool, lane: lease.lane.clone() });
-        let (shared, notes) = (self.shared.clone(), self.notes.0.clone());
-        self.tasks.spawn(async move {
-            let left = worker::work(&shared, &slot, lease, asked, seed).await;
-            // When draining nobody listens, and nobody needs to.
-            let _ = notes.send(Note::Left { id, left });
-        });
-    }
-
-    /// Takes a worker's place back.
-    fn leave(&mut self, id: u64) -> Working {
-        let working = if let Some(working) = self.placed.remove(&id) {
-            self.places.give(working.pool, &working.lane.workspace);
-            working
-        } else {
-            let working = self.slow.remove(&id).expect("a worker leaves once, from where it was put");
-            self.places.end_slow(&working.lane.workspace);
-            working
-        };
-        self.busy.remove(&working.lane);
-        working
     }
 
     /// Lets long attempts go on without a place: all past 500 ms; past 50 ms as many as lanes wait for, the oldest
