@@ -1,6 +1,7 @@
 //! One POST over real sockets: what each end of it is called, and what never happens (contract, section 3).
 
-#![allow(clippy::unwrap_used)]
+// Tests may panic and ask for the time.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
 #[path = "send/receivers.rs"]
 mod receivers;
