@@ -21,7 +21,8 @@ local log_max, log_age_ms, kept_max = number(ARGV[11]), number(ARGV[12]), number
 local bucket_ms, outbox_max, plans, plan_default = number(ARGV[14]), number(ARGV[15]), ARGV[16], ARGV[17]
 
 -- The things the caller named; `rest` is the first argument of the script's own. Each table has all its fields from the
--- beginning: a Lua table that grows is rebuilt again and again, which once was half of a commit's cost.
+-- beginning, since one that grows is rebuilt again and again. (Where the call is lean, the fields of keys that were not
+-- passed hold others; append uses none of them.)
 local W, E, L, rest, key = {}, {}, {}, 21, 12
 local lean = LEAN
 for i = 1, number(ARGV[18]) do
