@@ -17,6 +17,7 @@ promises! {
     the_event_being_tried_is_never_dropped_by_a_limit,
     an_event_that_was_handed_over_is_never_dropped_by_a_limit,
     the_oldest_goes_whichever_lane_it_is_in,
+    a_lane_emptied_by_the_limits_at_once_is_not_said_to_be_ready,
     when_bytes_are_short_dropped_events_go_first,
     what_is_dropped_for_bytes_is_not_kept,
     an_event_too_old_is_dropped_by_the_sweep,
@@ -96,6 +97,16 @@ async fn the_oldest_goes_whichever_lane_it_is_in(open: &Open) {
     assert_eq!(world.dropped_ids("ep_a").await, ["odd-1"]);
     assert!(matches!(world.claim(&lane_of("w", "ep_a", 1, 1)).await, Claim::Taken), "its lane is idle again");
     assert_eq!(world.deliver_all().await, ["even-1", "even-2"]);
+}
+
+async fn a_lane_emptied_by_the_limits_at_once_is_not_said_to_be_ready(open: &Open) {
+    let mut policy = Policy::default();
+    policy.limits.backlog_events = 1;
+    let world = World::open_with(open, policy).await;
+    world.connect("ep_a", 2).await;
+    let odd = world.event("w", "odd", crate::store::world::contact(3)).await;
+    let even = world.event("w", "even", crate::store::world::contact(2)).await;
+    assert_eq!(world.append(&[odd, even]).await.ready, [lane_of("w", "ep_a", 1, 0)]);
 }
 
 async fn when_bytes_are_short_dropped_events_go_first(open: &Open) {
