@@ -8,7 +8,7 @@
 --       `text endpoint-index layout` per lane; then the script's own arguments, which begin at `rest`.
 -- An entry is `seq at_ms len body resent contact type id traceparent\nbody`; see entry.rs.
 local call, number = redis.call, tonumber
-local PART, HEALTHY, SUSPECT, HELD, BODIES, REFS, OUTBOX, NOTICES, RELEASING, PURGING, WORKSPACES = unpack(KEYS, 1, 11)
+local PART, HEALTHY, SUSPECT, BODIES, REFS, OUTBOX, NOTICES, RELEASING, PURGING, WORKSPACES = unpack(KEYS, 1, 10)
 local now = number(ARGV[1])
 if not now then
   local time = call('TIME')
@@ -25,7 +25,7 @@ local workspaces, endpoints, lanes = number(ARGV[18]), number(ARGV[19]), number(
 -- The things the caller named; `rest` is the first argument of the script's own. Each table has all its fields from the
 -- beginning, since one that grows is rebuilt again and again. (Where the call is lean, the fields of keys that were not
 -- passed hold others; append uses none of them.)
-local W, E, L, rest, key = {}, {}, {}, 21, 12
+local W, E, L, rest, key = {}, {}, {}, 21, 11
 local lean = LEAN
 for i = 1, workspaces do
   W[i] = {name = ARGV[rest], entitled = nil, version = nil, key = KEYS[key], eps = KEYS[key + 1], fails = KEYS[key + 2]}
@@ -128,9 +128,9 @@ end
 
 -- Reads a lane, once. `su` is 1 in the suspect pool, `un` its place in due (0 for none); `tk` and `le` are the lease's
 -- token and end, which stay until the lease is over or taken over. The current event is the queue's first, if there is
--- one: `sq` is its number (0 for none), `rd` and `at` its round and the attempts recorded in it, `tr` is 1 if any attempt
--- of it was recorded, `len` and `ref` as in its entry; `gn` is the endpoint's generation at the claim. Of the last commit,
--- `ltk lsq lrd lat` are the name and `what ld lx lms` the answer.
+-- one: `sq` is its number (0 for none), `rd` and `at` its round and the attempts recorded in it, `tr` is 1 if any
+-- attempt of it was recorded, `len` and `ref` as in its entry; `gn` is the endpoint's generation at the claim. Of the
+-- last commit, `ltk lsq lrd lat` are the name and `what ld lx lms` the answer.
 local LANE = '>sBsI8I8I8I4I4BI4I8ssI8I4I4sBBI8'
 local function lane(l)
   if not l.st then
@@ -145,8 +145,8 @@ local function lane(l)
   return l
 end
 
--- Puts a lane into a state: `until_ms` is its place in due; without one it is out of it. (A number
--- costs more than most commands when it is made a text, so whoever has the text passes it.)
+-- Puts a lane into a state: `until_ms` is its place in due; without one it is out of it. (A number costs more than most
+-- commands when it is made a text, so whoever has the text passes it.)
 local function put(l, state, until_ms, until_text)
   if state == 'idle' and l.st ~= 'idle' then busy(l, -1) end
   if state ~= 'idle' and l.st == 'idle' then busy(l, 1) end
@@ -155,8 +155,6 @@ local function put(l, state, until_ms, until_text)
   elseif l.st ~= 'idle' and l.st ~= 'held' then
     call('ZREM', l.su == 1 and SUSPECT or HEALTHY, l.text)
   end
-  if state == 'held' and l.st ~= 'held' then call('ZADD', HELD, now, l.text) end
-  if state ~= 'held' and l.st == 'held' then call('ZREM', HELD, l.text) end
   l.st, l.un, l.dirty = state, until_ms or 0, true
 end
 
