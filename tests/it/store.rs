@@ -30,6 +30,7 @@ mod contract;
 mod differential;
 mod fixture;
 mod redis_cost;
+mod redis_data;
 mod redis_open;
 mod redis_server;
 mod world;

@@ -184,7 +184,6 @@ impl Frame {
             "part",
             "due:healthy",
             "due:suspect",
-            "held",
             "bodies",
             "refs",
             "outbox",

@@ -138,12 +138,16 @@ async fn check_eviction(link: &mut Link) -> Result<()> {
 /// Checks the schema and the number of partitions, or sets them on first use.
 async fn check_schema(link: &mut Link, keys: &Keys, partitions: u16) -> Result<()> {
     for (field, ours) in [("schema", SCHEMA), ("partitions", u64::from(partitions))] {
-        let mut set = redis::cmd("HSETNX");
-        set.arg(keys.meta()).arg(field).arg(ours);
-        link.send(&set).await.map_err(failure)?;
-        let mut get = redis::cmd("HGET");
-        get.arg(keys.meta()).arg(field);
-        let stored = number(link.send(&get).await.map_err(failure)?)?;
+        let stored = match meta(link, keys, field).await? {
+            Some(stored) => stored,
+            None => {
+                // Two processes may begin at once: whoever comes second reads what the first has set.
+                let mut set = redis::cmd("HSETNX");
+                set.arg(keys.meta()).arg(field).arg(ours);
+                link.send(&set).await.map_err(failure)?;
+                meta(link, keys, field).await?.unwrap_or(ours)
+            }
+        };
         if field == "schema" && stored > ours {
             return Err(StoreError::Refused(format!(
                 "the store's data is of version {stored}, and this release knows {ours}; use a newer one"
@@ -156,6 +160,15 @@ async fn check_schema(link: &mut Link, keys: &Keys, partitions: u16) -> Result<(
         }
     }
     Ok(())
+}
+
+async fn meta(link: &mut Link, keys: &Keys, field: &str) -> Result<Option<u64>> {
+    let mut get = redis::cmd("HGET");
+    get.arg(keys.meta()).arg(field);
+    match link.send(&get).await.map_err(failure)? {
+        Value::Nil => Ok(None),
+        stored => number(stored).map(Some),
+    }
 }
 
 /// How to wait for the durability asked for, on this server.

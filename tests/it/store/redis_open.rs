@@ -10,7 +10,7 @@ use recadero::store::redis::{Durability, Options, RedisStore};
 use recadero::store::{Lanes, StoreError};
 
 use super::fixture::{START_MS, redis_options};
-use super::redis_server::{Cluster, RedisServer};
+use super::redis_server::{Cluster, RedisServer, Sentinel};
 use super::world::{World, config, contact, ep, home, ws};
 
 async fn open(server: &RedisServer, change: impl FnOnce(&mut Options)) -> Result<RedisStore, StoreError> {
@@ -68,6 +68,44 @@ async fn replica_waits_for_one() {
     alone.append(home("w"), &event).await.expect("append");
     assert!(matches!(alone.persist().await, Err(StoreError::Unavailable(_))), "there is no replica");
     assert!(matches!(alone.append(home("w"), &event).await, Err(StoreError::Unavailable(_))), "the intake has ended");
+}
+
+#[tokio::test]
+async fn replica_is_content_with_one() {
+    let (primary, port) = RedisServer::start_on_port(&["--repl-diskless-sync-delay", "0"]).await;
+    let _replica = RedisServer::start(&["--replicaof", "127.0.0.1", &port.to_string()]).await;
+    let store = open(&primary, |options| options.durability = Durability::Replica).await.expect("opens");
+    let world = World::on(Arc::new(store), Policy::default()).await;
+    let event = [world.event("w", "a", None).await];
+    for _ in 0..5 {
+        let intake = world.store.intake().await.expect("intake");
+        intake.append(home("w"), &event).await.expect("append");
+        if intake.persist().await.is_ok() {
+            return;
+        }
+    }
+    panic!("the replica never has it");
+}
+
+#[tokio::test]
+async fn sentinels_name_the_primary() {
+    let (server, port) = RedisServer::start_on_port(&[]).await;
+    let sentinel = Sentinel::start(port);
+    let options = Options { url: sentinel.url(), ..redis_options(&server, Policy::default()) };
+    for _ in 0..200 {
+        if let Ok(store) = RedisStore::open(options.clone(), Signals::default()).await {
+            let mut wakes = store.wakes("m").await.expect("listens");
+            store.wake("m", &[super::world::lane("ep_a")]).await.expect("wakes");
+            assert!(wakes.recv().await.is_some());
+            let world = World::on(Arc::new(store), Policy::default()).await;
+            world.connect("ep_a", 1).await;
+            world.publish(&["a"]).await;
+            assert_eq!(world.deliver_all().await, ["a"]);
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the primary is not found");
 }
 
 #[tokio::test]

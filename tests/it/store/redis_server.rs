@@ -30,6 +30,14 @@ impl RedisServer {
         server
     }
 
+    /// Starts a server on a port too, so that others can follow it.
+    pub async fn start_on_port(arguments: &[&str]) -> (Self, u16) {
+        let port = free_port();
+        let text = port.to_string();
+        let on_port = ["--bind", "127.0.0.1", "--port", &text];
+        (Self::start(&[&on_port, arguments].concat()).await, port)
+    }
+
     /// Kills it and starts it again, on the same files.
     pub async fn restart(&mut self) {
         self.end();
@@ -81,6 +89,36 @@ impl Drop for RedisServer {
     }
 }
 
+/// A Sentinel that watches one primary, which it calls `main`.
+pub struct Sentinel {
+    process: Child,
+    _directory: TempDir,
+    port: u16,
+}
+
+impl Sentinel {
+    pub fn start(primary: u16) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let port = free_port();
+        let config = format!("bind 127.0.0.1\nport {port}\nsentinel monitor main 127.0.0.1 {primary} 1\n");
+        std::fs::write(directory.path().join("conf"), config).expect("a file");
+        let mut command = Command::new("redis-server");
+        command.args(["conf", "--sentinel"]).current_dir(directory.path()).stdout(Stdio::null());
+        Self { process: command.spawn().expect("redis-server is installed"), _directory: directory, port }
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis-sentinel://127.0.0.1:{}/main/0", self.port)
+    }
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
 /// A Cluster of three primaries.
 pub struct Cluster {
     pub nodes: Vec<RedisServer>,
@@ -92,10 +130,7 @@ impl Cluster {
     pub async fn start() -> Self {
         let (mut nodes, mut ports) = (Vec::new(), Vec::new());
         for node in 0..CLUSTER_NODES {
-            let port = free_port();
-            let text = port.to_string();
-            let arguments = ["--cluster-enabled", "yes", "--bind", "127.0.0.1", "--port", &text];
-            let server = RedisServer::start(&arguments).await;
+            let (server, port) = RedisServer::start_on_port(&["--cluster-enabled", "yes"]).await;
             let share = SLOTS.div_ceil(CLUSTER_NODES);
             let (first, last) = (node * share, ((node + 1) * share).min(SLOTS) - 1);
             let slots = [first.to_string(), last.to_string()];

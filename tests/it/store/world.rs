@@ -35,7 +35,7 @@ pub struct World {
     intake: Box<dyn Intake>,
     tokens: AtomicU64,
     /// Kept until the test is over.
-    _server: Option<RedisServer>,
+    server: Option<RedisServer>,
 }
 
 pub fn ws(name: &str) -> WorkspaceId {
@@ -108,7 +108,7 @@ impl World {
 
     async fn of(Fixture { store, time, server }: Fixture, policy: Policy) -> Self {
         let intake = store.intake().await.expect("the store is there");
-        let world = Self { store, time, policy, intake, tokens: AtomicU64::new(0), _server: server };
+        let world = Self { store, time, policy, intake, tokens: AtomicU64::new(0), server };
         world.plan("w", "advanced").await;
         world
     }
@@ -118,6 +118,11 @@ impl World {
         let world = Self::open(open).await;
         world.connect(endpoint, 1).await;
         world
+    }
+
+    /// The server that the store is on.
+    pub fn server(&self) -> &RedisServer {
+        self.server.as_ref().expect("the store is on a server")
     }
 
     pub fn pass(&self, span: Duration) {

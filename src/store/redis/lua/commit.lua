@@ -46,7 +46,7 @@ local function exceed(l, identity, ended_ms)
   local e = l.ep
   local by_endpoint = quota_scope == 'endpoint'
   local window = by_endpoint and e.fails or e.ws.fails
-  call('ZADD', window, ended_ms, e.name .. ' ' .. l.layout .. ' ' .. l.text .. ' ' .. identity)
+  call('ZADD', window, ended_ms, e.name .. ' ' .. l.text .. ' ' .. identity)
   call('ZREMRANGEBYSCORE', window, '-inf', now - window_ms)
   local failures = call('ZCARD', window)
   if failures > quota_limit then return true end

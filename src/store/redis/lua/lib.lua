@@ -1,13 +1,14 @@
 -- What the scripts share; it is put before each of them.
 --
 -- KEYS  the partition's own keys, then `ws eps fails` per workspace, `ep kept log stats dropped droppedix droppedat
---       fails` per endpoint and `lane queue` per lane (append: `ws`, `ep` and `lane queue` alone), then the script's others.
+--       fails` per endpoint and `lane queue` per lane (append: `ws`, `ep` and `lane queue` alone), then the script's
+--       others, from `key` on.
 -- ARGV  now_ms ('' for the server's time), the policy in the order of the locals below, the numbers of workspaces,
 --       endpoints and lanes, then `name` per workspace, `name workspace-index` per endpoint and
 --       `text endpoint-index layout` per lane; then the script's own arguments, which begin at `rest`.
 -- An entry is `seq at_ms len body resent contact type id traceparent\nbody`; see entry.rs.
 local call, number = redis.call, tonumber
-local PART, HEALTHY, SUSPECT, HELD, BODIES, REFS, OUTBOX, NOTICES, RELEASING, PURGING, WORKSPACES = unpack(KEYS, 1, 11)
+local PART, HEALTHY, SUSPECT, BODIES, REFS, OUTBOX, NOTICES, RELEASING, PURGING, WORKSPACES = unpack(KEYS, 1, 10)
 local now = number(ARGV[1])
 if not now then
   local time = call('TIME')
@@ -19,16 +20,18 @@ local events_max, bytes_max, age_ms_max = number(ARGV[6]), number(ARGV[7]), numb
 local dropped_max, retention_ms = number(ARGV[9]), number(ARGV[10])
 local log_max, log_age_ms, kept_max = number(ARGV[11]), number(ARGV[12]), number(ARGV[13])
 local bucket_ms, outbox_max, plans, plan_default = number(ARGV[14]), number(ARGV[15]), ARGV[16], ARGV[17]
+local workspaces, endpoints, lanes = number(ARGV[18]), number(ARGV[19]), number(ARGV[20])
 
 -- The things the caller named; `rest` is the first argument of the script's own. Each table has all its fields from the
--- beginning: a Lua table that grows is rebuilt again and again, which once was half of a commit's cost.
-local W, E, L, rest, key = {}, {}, {}, 21, 12
+-- beginning, since one that grows is rebuilt again and again. (Where the call is lean, the fields of keys that were not
+-- passed hold others; append uses none of them.)
+local W, E, L, rest, key = {}, {}, {}, 21, 11
 local lean = LEAN
-for i = 1, number(ARGV[18]) do
+for i = 1, workspaces do
   W[i] = {name = ARGV[rest], entitled = nil, version = nil, key = KEYS[key], eps = KEYS[key + 1], fails = KEYS[key + 2]}
   rest, key = rest + 1, key + (lean and 1 or 3)
 end
-for i = 1, number(ARGV[19]) do
+for i = 1, endpoints do
   E[i] = {
     index = i, name = ARGV[rest], ws = W[number(ARGV[rest + 1])], lanes = {}, key = KEYS[key], kept = KEYS[key + 1],
     log = KEYS[key + 2], stats = KEYS[key + 3], dropped = KEYS[key + 4], droppedix = KEYS[key + 5],
@@ -37,7 +40,7 @@ for i = 1, number(ARGV[19]) do
   }
   rest, key = rest + 2, key + (lean and 1 or 8)
 end
-for i = 1, number(ARGV[20]) do
+for i = 1, lanes do
   local e = E[number(ARGV[rest + 1])]
   local l = {
     index = i, text = ARGV[rest], ep = e, layout = number(ARGV[rest + 2]), key = KEYS[key], queue = KEYS[key + 1],
@@ -124,17 +127,17 @@ local function busy(l, change)
 end
 
 -- Reads a lane, once. `su` is 1 in the suspect pool, `un` its place in due (0 for none); `tk` and `le` are the lease's
--- token and end, which stay until the lease is over or taken over. Of the current event, which is the
--- queue's first, `sq` is the number (0 for none), `rd` and `at` are its round and the attempts recorded in it, `tr` is 1 if any attempt of it was recorded, `len`
--- and `ref` as in its entry; `gn` is the endpoint's generation at its claim. Of the last commit, `ltk lsq lrd lat` are
--- the name and `what ld lx lms` the answer.
+-- token and end, which stay until the lease is over or taken over. The current event is the queue's first, if there is
+-- one: `sq` is its number (0 for none), `rd` and `at` its round and the attempts recorded in it, `tr` is 1 if any
+-- attempt of it was recorded, `len` and `ref` as in its entry; `gn` is the endpoint's generation at the claim. Of the
+-- last commit, `ltk lsq lrd lat` are the name and `what ld lx lms` the answer.
 local LANE = '>sBsI8I8I8I4I4BI4I8ssI8I4I4sBBI8'
 local function lane(l)
   if not l.st then
     local packed = call('GET', l.key)
     if packed then
-      l.st, l.su, l.tk, l.le, l.un, l.sq, l.rd, l.at, l.tr, l.gn, l.len, l.ref, l.ltk, l.lsq, l.lrd, l.lat, l.what, l.ld,
-        l.lx, l.lms = struct.unpack(LANE, packed)
+      l.st, l.su, l.tk, l.le, l.un, l.sq, l.rd, l.at, l.tr, l.gn, l.len, l.ref, l.ltk, l.lsq, l.lrd, l.lat, l.what,
+        l.ld, l.lx, l.lms = struct.unpack(LANE, packed)
     else
       l.st = 'idle'
     end
@@ -142,8 +145,8 @@ local function lane(l)
   return l
 end
 
--- Puts a lane into a state: `until_ms` is its place in due; without one it is out of it. (A number
--- costs more than most commands when it is made a text, so whoever has the text passes it.)
+-- Puts a lane into a state: `until_ms` is its place in due; without one it is out of it. (A number costs more than most
+-- commands when it is made a text, so whoever has the text passes it.)
 local function put(l, state, until_ms, until_text)
   if state == 'idle' and l.st ~= 'idle' then busy(l, -1) end
   if state ~= 'idle' and l.st == 'idle' then busy(l, 1) end
@@ -152,8 +155,6 @@ local function put(l, state, until_ms, until_text)
   elseif l.st ~= 'idle' and l.st ~= 'held' then
     call('ZREM', l.su == 1 and SUSPECT or HEALTHY, l.text)
   end
-  if state == 'held' and l.st ~= 'held' then call('ZADD', HELD, now, l.text) end
-  if state ~= 'held' and l.st == 'held' then call('ZREM', HELD, l.text) end
   l.st, l.un, l.dirty = state, until_ms or 0, true
 end
 
@@ -183,8 +184,8 @@ local function save()
   for i = 1, #L do
     local l = L[i]
     if l.dirty then
-      call('SET', l.key, struct.pack(LANE, l.st, l.su, l.tk, l.le, l.un, l.sq, l.rd, l.at, l.tr, l.gn, l.len, l.ref, l.ltk,
-        l.lsq, l.lrd, l.lat, l.what, l.ld, l.lx, l.lms))
+      call('SET', l.key, struct.pack(LANE, l.st, l.su, l.tk, l.le, l.un, l.sq, l.rd, l.at, l.tr, l.gn, l.len, l.ref,
+        l.ltk, l.lsq, l.lrd, l.lat, l.what, l.ld, l.lx, l.lms))
     end
   end
   for i = 1, #E do

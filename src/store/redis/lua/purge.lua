@@ -17,7 +17,6 @@ end
 for _, l in ipairs(e.lanes) do
   call('ZREM', HEALTHY, l.text)
   call('ZREM', SUSPECT, l.text)
-  call('ZREM', HELD, l.text)
   empty(l.queue)
   call('DEL', l.key)
 end

@@ -1,5 +1,5 @@
--- Makes the held lanes of an endpoint's oldest layout ready: after it was enabled, its workspace's plan came back, or an
--- older layout was drained. A lane that still may not send is found to be held again when it is claimed.
+-- Makes the held lanes of an endpoint's oldest layout ready: after it was enabled, its workspace's plan came back, or
+-- an older layout was drained. A lane that still may not send is found to be held again when it is claimed.
 --
 -- KEYS  lib's, with all lanes of the endpoint's layouts.
 -- ARGV  lib's; then the layouts that the lanes were named by.

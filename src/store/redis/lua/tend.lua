@@ -2,8 +2,8 @@
 --
 -- KEYS  lib's, with all lanes of the endpoints' layouts, also of drained ones.
 -- ARGV  lib's; then most events to drop per endpoint; then per endpoint the layouts that its lanes were named by.
--- Returns {per endpoint {dropped, at_ms of its oldest event (0 without one)}, endpoints to release, now_ms}. An endpoint
---       whose layouts are others now is left alone.
+-- Returns {per endpoint {dropped, at_ms of its oldest event (0 without one)}, endpoints to release, now_ms}. An
+--       endpoint whose layouts are others now is left alone.
 local MOST = number(ARGV[rest])
 
 local function expire_dropped(e)

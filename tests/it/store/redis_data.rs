@@ -1,0 +1,106 @@
+//! What the Redis store leaves behind, and what it finishes that another process had begun.
+
+use std::collections::BTreeSet;
+
+use recadero::decide::ids::Partition;
+use recadero::store::lanes::{Claim, Pool};
+use recadero::store::records::{Put, ResendFrom};
+
+use super::fixture::{PARTITIONS, open_redis};
+use super::redis_server::RedisServer;
+use super::world::{HOUR, MINUTE, World, ep, ev, lane, ws};
+
+/// The names of all keys, without the prefix and the partition.
+async fn keys(server: &RedisServer) -> BTreeSet<String> {
+    let keys = server.ask(&["KEYS", "t:{*"]).await.expect("KEYS");
+    let keys: Vec<String> = redis::from_redis_value(keys).expect("names");
+    keys.iter().filter_map(|key| Some(key.split_once("}:")?.1.to_owned())).collect()
+}
+
+/// A key of `w`'s partition.
+fn key(name: &str) -> String {
+    let Partition(partition) = Partition::of(&ws("w"), PARTITIONS);
+    format!("t:{{p{partition:02}}}:{name}")
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_what_was_deleted() {
+    let world = World::open(&open_redis).await;
+    world.connect("ep_a", 1).await;
+    world.connect("ep_b", 2).await;
+    world.publish(&["a", "b", "c"]).await;
+    world.deliver_all().await;
+    world.publish(&["d", "e", "f"]).await;
+    let lease = world.lease(&lane("ep_a")).await;
+    world.fail(&lease).await;
+    world.store.resend(&ws("w"), &ep("ep_b"), ResendFrom::Kept, &[ev("a")]).await.expect("resend");
+    world.disable("ep_b").await;
+    world.pass(HOUR);
+    assert_eq!(world.store.enable(&ws("w"), &ep("ep_b"), true).await.expect("enable"), Some(4));
+    assert_eq!(world.lay_out("ep_a", 3).await, Put::Done);
+    world.publish(&["g"]).await;
+    assert!(keys(world.server()).await.contains("bodies"), "bodies are shared");
+
+    world.store.delete_endpoint(&ws("w"), &ep("ep_a")).await.expect("delete");
+    assert!(keys(world.server()).await.contains("bodies"), "the other endpoint needs them");
+    world.store.delete_workspace(&ws("w")).await.expect("delete");
+    let left = keys(world.server()).await;
+    let expected = ["notices", "outbox", "part", "ws:w"];
+    let left: Vec<&str> = left.iter().map(String::as_str).filter(|key| !key.starts_with("seen:")).collect();
+    assert_eq!(left, expected, "but the routing's version, notices on their way and counters");
+}
+
+#[tokio::test]
+async fn a_shared_body_goes_with_its_last_event() {
+    let world = World::open(&open_redis).await;
+    world.connect("ep_a", 1).await;
+    world.connect("ep_b", 1).await;
+    let kept = usize::try_from(world.policy.limits.log_payloads).expect("few");
+    let ids: Vec<String> = (0..kept + 20).map(|number| format!("e{number}")).collect();
+    world.publish(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    world.deliver_all().await;
+    for name in ["bodies", "refs"] {
+        let count: usize =
+            redis::from_redis_value(world.server().ask(&["HLEN", &key(name)]).await.expect("HLEN")).expect("a number");
+        assert_eq!(count, kept, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn upkeep_finishes_a_release_that_was_begun() {
+    let world = World::with_endpoint(&open_redis, "ep_a").await;
+    world.publish(&["a"]).await;
+    world.disable("ep_a").await;
+    assert!(matches!(world.claim(&lane("ep_a")).await, Claim::Held));
+    world.server().ask(&["SADD", &key("releasing"), "w/ep_a"]).await.expect("SADD");
+    assert_eq!(world.sweep().await.ready, [lane("ep_a")]);
+    assert_eq!(world.due(Pool::Healthy).await, [lane("ep_a")]);
+    assert!(!keys(world.server()).await.contains("releasing"));
+}
+
+#[tokio::test]
+async fn upkeep_finishes_a_purge_that_was_begun() {
+    let world = World::with_endpoint(&open_redis, "ep_a").await;
+    let entry = "1 2 2 7 0 - message.sent a -\n";
+    world.server().ask(&["HSET", &key("purging"), "w/ep_gone", "1:1:0:1"]).await.expect("HSET");
+    world.server().ask(&["HSET", &key("bodies"), "7", "{}"]).await.expect("HSET");
+    world.server().ask(&["HSET", &key("refs"), "7", "1"]).await.expect("HSET");
+    world.server().ask(&["RPUSH", &key("queue:w/ep_gone.1.0"), entry]).await.expect("RPUSH");
+    world.sweep().await;
+    let left = keys(world.server()).await;
+    assert!(!left.iter().any(|key| key.contains("ep_gone")), "{left:?}");
+    assert!(!left.contains("purging") && !left.contains("bodies") && !left.contains("refs"), "{left:?}");
+}
+
+#[tokio::test]
+async fn lanes_of_a_drained_layout_are_forgotten() {
+    let world = World::with_endpoint(&open_redis, "ep_a").await;
+    world.publish(&["a"]).await;
+    world.deliver_all().await;
+    assert_eq!(world.lay_out("ep_a", 2).await, Put::Done);
+    world.sweep().await;
+    assert!(keys(world.server()).await.contains("lane:w/ep_a.1.0"), "its last commit may be repeated");
+    world.pass(MINUTE);
+    world.sweep().await;
+    assert!(!keys(world.server()).await.contains("lane:w/ep_a.1.0"));
+}
