@@ -6,8 +6,11 @@
 // Tests may ask for the time and may panic; and a rig holds what the next test will need.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, dead_code)]
 
+mod answers;
 mod consume;
 mod delivery;
+mod quota;
+mod rejects;
 mod rig;
 mod rules;
 mod service;
