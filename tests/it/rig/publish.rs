@@ -46,6 +46,17 @@ impl Publisher {
         }
     }
 
+    /// Publishes any messages, mandatory, in this order, and then waits for all confirms.
+    pub async fn all(&self, exchange: &str, routing_key: &str, messages: Vec<(BasicProperties, String)>) {
+        let mut confirms = Vec::new();
+        for (properties, body) in messages {
+            confirms.push(self.send(exchange, routing_key, properties, body.as_bytes()).await.expect("published"));
+        }
+        for confirm in confirms {
+            expect_confirmed(confirm.await.expect("a confirm"));
+        }
+    }
+
     /// Publishes any message, mandatory, and waits for the confirm.
     pub async fn message(&self, exchange: &str, routing_key: &str, properties: BasicProperties, body: &[u8]) {
         expect_confirmed(self.try_message(exchange, routing_key, properties, body).await.expect("a confirm"));
