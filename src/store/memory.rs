@@ -1,7 +1,7 @@
 //! The store in this process's memory: dev mode, the simulation, and the reference that the Redis store is held
 //! against, operation by operation.
 //!
-//! It is written to be read as the specification: plain single-threaded state ([`state`]), ordered maps only, so
+//! It is written to be read as the specification: plain single-threaded state (`state.rs`), ordered maps only, so
 //! that the same operations at the same times give the same answers, and one lock around it, never held over an
 //! await. A store of actors and channels would be faster and could not be read that way. Its time is the given
 //! clock's Unix time in milliseconds.
