@@ -322,7 +322,7 @@ fn policy(given: &Given) -> Result<Policy, ConfigError> {
         limits: Limits {
             endpoints: given.count("max-endpoints", 1..=100_000)?,
             backlog_events: given.count("backlog-max-events", 1..=100_000_000)?,
-            backlog_bytes: given.size("backlog-max-bytes", 1 << 10..=1 << 40)?,
+            backlog_bytes: given.size("backlog-max-bytes", 1..=1 << 40)?,
             backlog_age: given.duration("backlog-max-age", MS..=YEAR)?,
             dropped_events: given.count("dropped-max-events", 0..=100_000_000)?,
             dropped_retention: given.duration("dropped-retention", MS..=YEAR)?,
