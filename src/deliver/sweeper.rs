@@ -1,4 +1,8 @@
-//! Upkeep of the partitions that this process looks after: limits, repairs, and the figures for the gauges.
+//! Upkeep of the partitions that this process looks after: the figures for the gauges, and the sweep.
+//!
+//! The figures are counters, read every round. The sweep visits endpoints one by one, so it is paced: a round spends at
+//! most [`SWEEP_SPENDS_MAX`] on it and the next goes on from there. A few endpoints are swept every round; a hundred
+//! thousand in some minutes, which is soon enough for limits that are hours.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,70 +15,106 @@ use super::members::Members;
 use super::scheduler::Waker;
 use crate::decide::ids::Partition;
 use crate::observe::signal::Signal;
+use crate::store::Result;
 use crate::store::records::EndpointStatus;
 
-/// The pause between two rounds over the partitions.
-const SWEEP_EVERY: Duration = Duration::from_secs(2);
+/// The pause between two rounds.
+const ROUND_EVERY: Duration = Duration::from_secs(2);
 
-/// Most steps for one partition in a round; what is left is done in the next.
-const STEPS_PER_ROUND_MAX: usize = 64;
+/// How much of a round the sweep may take; its last step may take longer.
+const SWEEP_SPENDS_MAX: Duration = Duration::from_millis(20);
 
 /// Sweeps until `stop`.
 pub async fn run(partitions: u16, tools: Tools, members: Arc<Members>, waker: Waker, stop: CancellationToken) {
-    let mut from = BTreeMap::new();
+    let mut sweeper = Sweeper { tools, waker, at: (Partition(0), None), oldest: BTreeMap::new() };
     loop {
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(SWEEP_EVERY) => {}
+            () = tokio::time::sleep(ROUND_EVERY) => {}
         }
         let mine = (0..partitions).map(Partition).filter(|partition| members.is_mine(*partition)).collect::<Vec<_>>();
-        round(&mine, &tools, &waker, &mut from, &stop).await;
+        sweeper.oldest.retain(|partition, _| mine.contains(partition));
+        // A store that is away says so elsewhere; a round that it cuts short shows no figures, since they would be wrong.
+        if sweeper.sweep(&mine, &stop).await.is_ok() {
+            let _ = sweeper.show(&mine).await;
+        }
     }
 }
 
-/// One round. A round that the store or `stop` cuts short shows no figures, since they would be wrong.
-async fn round(
-    mine: &[Partition],
-    tools: &Tools,
-    waker: &Waker,
-    from: &mut BTreeMap<Partition, u64>,
-    stop: &CancellationToken,
-) {
-    let mut backlog_events = 0;
-    let mut oldest_ms = 0;
-    let mut endpoints: BTreeMap<EndpointStatus, u64> = BTreeMap::new();
-    for partition in mine {
-        for _ in 0..STEPS_PER_ROUND_MAX {
-            if stop.is_cancelled() {
-                return;
+struct Sweeper {
+    tools: Tools,
+    waker: Waker,
+    /// Where the next step goes on.
+    at: (Partition, Option<u64>),
+    /// When the oldest waiting event of a partition came (boot time), as of its last complete sweep; and the same of the
+    /// sweep under way.
+    oldest: BTreeMap<Partition, (Option<Duration>, Option<Duration>)>,
+}
+
+impl Sweeper {
+    async fn sweep(&mut self, mine: &[Partition], stop: &CancellationToken) -> Result<()> {
+        let clock = self.tools.clock.clone();
+        let begun = clock.boot();
+        for _ in mine {
+            let (last, from) = self.at;
+            // Where it was, or the next one that is still this process's, or around again.
+            let next = mine.iter().find(|partition| **partition >= last).or(mine.first());
+            let Some(partition) = next.copied() else { return Ok(()) };
+            let mut from = from.filter(|_| partition == last);
+            loop {
+                if stop.is_cancelled() || clock.boot().saturating_sub(begun) > SWEEP_SPENDS_MAX {
+                    self.at = (partition, from);
+                    return Ok(());
+                }
+                from = self.step(partition, from).await?;
+                if from.is_none() {
+                    break;
+                }
             }
-            let Ok(swept) = tools.store.sweep(*partition, from.get(partition).copied()).await else { return };
-            for (reason, count) in &swept.dropped {
-                tools.signals.emit(&Signal::Dropped { reason: *reason, count: *count, endpoint: None });
-            }
-            if !swept.ready.is_empty() {
-                waker.wake(swept.ready);
-            }
-            oldest_ms = oldest_ms.max(swept.oldest_ms);
-            if let Some(next) = swept.next {
-                from.insert(*partition, next);
-                continue;
-            }
-            from.remove(partition);
-            backlog_events += swept.backlog_events;
-            for (status, count) in swept.endpoints {
-                *endpoints.entry(status).or_insert(0) += count;
-            }
-            break;
+            self.at = (Partition(partition.0.wrapping_add(1)), None);
         }
+        Ok(())
     }
-    tools.signals.emit(&Signal::Backlog { events: backlog_events, oldest: Duration::from_millis(oldest_ms) });
-    for status in [EndpointStatus::Enabled, EndpointStatus::Disabled, EndpointStatus::Paused] {
-        let count = endpoints.get(&status).copied().unwrap_or(0);
-        tools.signals.emit(&Signal::Endpoints { status, count });
+
+    async fn step(&mut self, partition: Partition, from: Option<u64>) -> Result<Option<u64>> {
+        let swept = self.tools.store.sweep(partition, from).await?;
+        for (reason, count) in &swept.dropped {
+            self.tools.signals.emit(&Signal::Dropped { reason: *reason, count: *count, endpoint: None });
+        }
+        if !swept.ready.is_empty() {
+            self.waker.wake(swept.ready);
+        }
+        let came = self.tools.clock.boot().saturating_sub(Duration::from_millis(swept.oldest_ms));
+        let came = (swept.oldest_ms > 0).then_some(came);
+        let (complete, under_way) = self.oldest.entry(partition).or_default();
+        *under_way = [*under_way, came].into_iter().flatten().min();
+        if swept.next.is_none() {
+            *complete = under_way.take();
+        }
+        Ok(swept.next)
     }
-    if let Ok(memory) = tools.store.memory().await {
-        tools.signals.emit(&Signal::Memory { used: memory.used, max: memory.max });
+
+    async fn show(&self, mine: &[Partition]) -> Result<()> {
+        let mut backlog_events = 0;
+        let mut endpoints: BTreeMap<EndpointStatus, u64> = BTreeMap::new();
+        for partition in mine {
+            let figures = self.tools.store.figures(*partition).await?;
+            backlog_events += figures.backlog_events;
+            for (status, count) in figures.endpoints {
+                *endpoints.entry(status).or_default() += count;
+            }
+        }
+        let memory = self.tools.store.memory().await?;
+        let came = self.oldest.values().filter_map(|(complete, _)| *complete).min().filter(|_| backlog_events > 0);
+        let oldest = came.map(|came| self.tools.clock.boot().saturating_sub(came)).unwrap_or_default();
+        let signals = &self.tools.signals;
+        signals.emit(&Signal::Backlog { events: backlog_events, oldest });
+        for status in [EndpointStatus::Enabled, EndpointStatus::Disabled, EndpointStatus::Paused] {
+            let count = endpoints.get(&status).copied().unwrap_or(0);
+            signals.emit(&Signal::Endpoints { status, count });
+        }
+        signals.emit(&Signal::Memory { used: memory.used, max: memory.max });
+        Ok(())
     }
 }

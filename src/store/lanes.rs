@@ -46,12 +46,15 @@ pub trait Lanes: Send + Sync {
     /// begun; its event stays current. Anything else: no effect.
     async fn give_back(&self, partition: Partition, lane: &LaneId, token: Token) -> Result<()>;
 
-    /// One bounded step of a partition's upkeep: limits of age, retention, unfinished releases and purges, and
-    /// the figures for the gauges. `from` is what the last step answered; `None` begins a new round.
+    /// One bounded step of a partition's upkeep: limits of age, retention, unfinished releases and purges.
+    /// `from` is what the last step answered; `None` begins a new round.
     ///
     /// By age it drops what waits, and a lane's current event only if no attempt was recorded of it and no lease runs.
     /// What is past its retention is there until a sweep takes it.
     async fn sweep(&self, partition: Partition, from: Option<u64>) -> Result<Swept>;
+
+    /// What the gauges show of a partition; costs the same whatever it holds.
+    async fn figures(&self, partition: Partition) -> Result<Figures>;
 
     /// Says that a deliverer is alive (`None`: only asks) and answers with all that are, in order of their names. Each
     /// beats every second and is dead after three.
@@ -329,10 +332,15 @@ pub struct Swept {
     pub dropped: Vec<(DropReason, u64)>,
     /// Lanes that became ready by it.
     pub ready: Vec<LaneId>,
-    /// Events that wait in the partition's lanes, as of this step.
-    pub backlog_events: u64,
     /// The age of the oldest event met in this step, in milliseconds.
     pub oldest_ms: u64,
+}
+
+/// A partition in figures.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Figures {
+    /// Events that wait in its lanes.
+    pub backlog_events: u64,
     /// The partition's endpoints by status; a status without any is left out.
     pub endpoints: Vec<(EndpointStatus, u64)>,
 }

@@ -26,7 +26,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use self::state::State;
-use super::lanes::{Append, Appended, Claim, Commit, Committed, Due, Intake, Pool, Swept, Token, Waiting, Want};
+use super::lanes::{
+    Append, Appended, Claim, Commit, Committed, Due, Figures, Intake, Pool, Swept, Token, Waiting, Want,
+};
 use super::outbox::{Outgoing, Sent};
 use super::records::{Attempt, Config, Dropped, Endpoint, HourStats, Put, QuotaUse, ResendFrom, Resent, Workspace};
 use super::{Lanes, Outbox, Records, Result, lanes};
@@ -100,6 +102,10 @@ impl Lanes for Memory {
     async fn sweep(&self, partition: Partition, _from: Option<u64>) -> Result<Swept> {
         let (mut state, now_ms) = self.step();
         Ok(state.sweep(partition, now_ms))
+    }
+
+    async fn figures(&self, partition: Partition) -> Result<Figures> {
+        Ok(self.step().0.figures(partition))
     }
 
     async fn beat(&self, member: Option<&str>) -> Result<Vec<String>> {

@@ -40,7 +40,7 @@ use self::intake::RedisIntake;
 use self::keys::{Frame, Keys};
 use self::scripts::Script;
 use super::Result;
-use super::lanes::{Claim, Commit, Committed, Due, Intake, Lanes, Memory, Pool, Swept, Token, Want};
+use super::lanes::{Claim, Commit, Committed, Due, Figures, Intake, Lanes, Memory, Pool, Swept, Token, Want};
 use crate::clock::Clock;
 use crate::decide::ids::{LaneId, Partition};
 use crate::decide::policy::Policy;
@@ -123,6 +123,10 @@ impl Lanes for RedisStore {
 
     async fn sweep(&self, partition: Partition, from: Option<u64>) -> Result<Swept> {
         self.sweep_step(partition, from).await
+    }
+
+    async fn figures(&self, partition: Partition) -> Result<Figures> {
+        self.part_figures(partition).await
     }
 
     async fn beat(&self, member: Option<&str>) -> Result<Vec<String>> {

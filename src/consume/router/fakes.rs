@@ -14,7 +14,7 @@ use crate::consume::{Broker, BrokerError, Message, Outgoing, Subscription, Tag, 
 use crate::decide::ids::{LaneId, Partition};
 use crate::observe::signal::{Signal, Tap};
 use crate::store::lanes::{
-    Append, Appended, Claim, Commit, Committed, Due, Intake, Lanes, Memory as Use, Pool, Swept, Token, Want,
+    Append, Appended, Claim, Commit, Committed, Due, Figures, Intake, Lanes, Memory as Use, Pool, Swept, Token, Want,
 };
 use crate::store::memory::Memory;
 use crate::store::{Result, StoreError};
@@ -217,6 +217,10 @@ impl Lanes for FlakyLanes {
 
     async fn sweep(&self, partition: Partition, from: Option<u64>) -> Result<Swept> {
         self.0.sweep(partition, from).await
+    }
+
+    async fn figures(&self, partition: Partition) -> Result<Figures> {
+        self.0.figures(partition).await
     }
 
     async fn beat(&self, member: Option<&str>) -> Result<Vec<String>> {

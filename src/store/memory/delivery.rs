@@ -11,7 +11,9 @@ use crate::decide::ids::{LaneId, Partition};
 use crate::decide::notice::{DisableReason, DropReason};
 use crate::decide::policy::{Policy, QuotaScope};
 use crate::decide::retry::Next;
-use crate::store::lanes::{After, Claim, Commit, Committed, Due, LEASE_MARGIN, Lease, Pool, Swept, Token, Want};
+use crate::store::lanes::{
+    After, Claim, Commit, Committed, Due, Figures, LEASE_MARGIN, Lease, Pool, Swept, Token, Want,
+};
 use crate::store::records::EndpointStatus;
 
 impl State {
@@ -67,26 +69,34 @@ impl State {
         let limits = &self.policy.limits;
         let (ready, dropped) = (Vec::new(), BTreeMap::new());
         let mut step = Step { now_ms, policy: &self.policy, due, outbox, ready, dropped };
-        let mut endpoints = BTreeMap::<EndpointStatus, u64>::new();
         let mut oldest_ms = now_ms;
-        let mut backlog_events = 0;
         for space in spaces.values_mut() {
             space.seen.forget(now_ms, ms(limits.dedupe_window));
-            let entitled = space.is_entitled(&self.policy.plans);
             for endpoint in space.endpoints.values_mut() {
                 endpoint.enforce_age(&mut step);
                 endpoint.dropped.expire(now_ms, ms(limits.dropped_retention));
                 endpoint.log.expire(now_ms, ms(limits.log_age));
                 endpoint.forget_drained(now_ms, lease_ms(&self.policy));
-                *endpoints.entry(endpoint.view(entitled).status()).or_default() += 1;
                 oldest_ms = oldest_ms.min(endpoint.oldest_ms().unwrap_or(now_ms));
-                backlog_events += endpoint.waiting_events;
             }
         }
         let (ready, dropped) = (step.ready, step.dropped.into_iter().collect());
         spaces.retain(|_, space| !space.is_blank());
-        let endpoints = endpoints.into_iter().collect();
-        Swept { next: None, dropped, ready, backlog_events, oldest_ms: now_ms - oldest_ms, endpoints }
+        Swept { next: None, dropped, ready, oldest_ms: now_ms - oldest_ms }
+    }
+
+    pub fn figures(&self, partition: Partition) -> Figures {
+        let Some(part) = self.parts.get(&partition) else { return Figures::default() };
+        let mut endpoints = BTreeMap::<EndpointStatus, u64>::new();
+        let mut backlog_events = 0;
+        for space in part.spaces.values() {
+            let entitled = space.is_entitled(&self.policy.plans);
+            for endpoint in space.endpoints.values() {
+                *endpoints.entry(endpoint.view(entitled).status()).or_default() += 1;
+                backlog_events += endpoint.waiting_events;
+            }
+        }
+        Figures { backlog_events, endpoints: endpoints.into_iter().collect() }
     }
 }
 

@@ -12,7 +12,7 @@ use super::scripts;
 use crate::decide::ids::{EndpointId, LaneId, Partition, WorkspaceId};
 use crate::decide::notice::DropReason;
 use crate::store::Result;
-use crate::store::lanes::Swept;
+use crate::store::lanes::{Figures, Swept};
 use crate::store::records::EndpointStatus;
 
 /// Events that one step takes away at most.
@@ -152,7 +152,6 @@ impl RedisStore {
         }
         let complete = visited == names.len() && names.len() < WORKSPACES_STEP;
         swept.next = (!complete).then_some(begin + visited as u64);
-        self.figures(partition, &mut swept).await?;
         Ok(swept)
     }
 
@@ -251,15 +250,16 @@ impl RedisStore {
     }
 
     /// The partition's counters.
-    async fn figures(&self, partition: Partition, swept: &mut Swept) -> Result<()> {
+    pub(super) async fn part_figures(&self, partition: Partition) -> Result<Figures> {
         let mut command = redis::cmd("HGETALL");
         command.arg(self.keys.part(partition));
         let mut fields = self.names(&command).await?.into_iter();
+        let mut backlog_events = 0;
         let mut endpoints = BTreeMap::<EndpointStatus, u64>::new();
         while let (Some(field), Some(figure)) = (fields.next(), fields.next()) {
             let figure: u64 = figure.parse().unwrap_or(0);
             if field == "waiting" {
-                swept.backlog_events = figure;
+                backlog_events = figure;
             }
             let Some((state, plan)) = field.split_once(':') else { continue };
             let entitled = self.policy.plans.entitle(Some(plan).filter(|plan| !plan.is_empty()));
@@ -272,8 +272,7 @@ impl RedisStore {
                 *endpoints.entry(status).or_default() += figure;
             }
         }
-        swept.endpoints = endpoints.into_iter().collect();
-        Ok(())
+        Ok(Figures { backlog_events, endpoints: endpoints.into_iter().collect() })
     }
 }
 

@@ -17,8 +17,8 @@ use recadero::decide::policy::Policy;
 use recadero::decide::retry::Next;
 use recadero::observe::signal::Signals;
 use recadero::store::lanes::{
-    After, Append, Appended, Claim, Commit, Committed, Due, Intake, Lanes, Lease, Memory as Use, Pool, Swept, Token,
-    Want,
+    After, Append, Appended, Claim, Commit, Committed, Due, Figures, Intake, Lanes, Lease, Memory as Use, Pool, Swept,
+    Token, Want,
 };
 use recadero::store::memory::Memory;
 use recadero::store::records::{AttemptRow, Config, Put, Workspace};
@@ -248,6 +248,10 @@ impl Lanes for Gate {
     }
 
     async fn sweep(&self, _: Partition, _: Option<u64>) -> Result<Swept> {
+        unimplemented!()
+    }
+
+    async fn figures(&self, _: Partition) -> Result<Figures> {
         unimplemented!()
     }
 

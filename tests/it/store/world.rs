@@ -13,7 +13,7 @@ use recadero::decide::retry;
 use recadero::decide::route;
 use recadero::store::Store;
 use recadero::store::lanes::{
-    After, Append, Appended, Claim, Commit, Committed, Due, Intake, Lease, Pool, Swept, Token, Want,
+    After, Append, Appended, Claim, Commit, Committed, Due, Figures, Intake, Lease, Pool, Swept, Token, Want,
 };
 use recadero::store::outbox::Outgoing;
 use recadero::store::records::{AttemptRow, Config, Dropped, Endpoint, Put, SigningSecret, Workspace};
@@ -304,6 +304,11 @@ impl World {
         sweep_whole(self.store.as_ref(), home("w")).await
     }
 
+    /// The figures of `w`'s partition.
+    pub async fn figures(&self) -> Figures {
+        self.store.figures(home("w")).await.expect("figures")
+    }
+
     /// Leases all notices of `w`'s partition that are due.
     pub async fn notices(&self) -> Vec<Outgoing> {
         self.store.notices(home("w"), 1_000).await.expect("notices")
@@ -342,7 +347,7 @@ pub async fn sweep_whole(store: &dyn Store, partition: Partition) -> Swept {
         }
         whole.ready.extend(step.ready);
         whole.oldest_ms = whole.oldest_ms.max(step.oldest_ms);
-        (whole.next, whole.backlog_events, whole.endpoints) = (step.next, step.backlog_events, step.endpoints);
+        whole.next = step.next;
         if whole.next.is_none() {
             whole.dropped = dropped.into_iter().collect();
             return whole;

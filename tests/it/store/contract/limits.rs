@@ -273,11 +273,11 @@ async fn the_gauges_count_what_waits_and_who(open: &Open) {
     world.pass(SECOND);
     world.lease(&lane("ep_a")).await;
     world.disable("ep_b").await;
-    let swept = world.sweep().await;
-    assert_eq!((swept.backlog_events, swept.oldest_ms), (4, 4_000));
-    assert_eq!(swept.endpoints, [(EndpointStatus::Enabled, 1), (EndpointStatus::Disabled, 1)]);
+    let (swept, figures) = (world.sweep().await, world.figures().await);
+    assert_eq!((figures.backlog_events, swept.oldest_ms), (4, 4_000));
+    assert_eq!(figures.endpoints, [(EndpointStatus::Enabled, 1), (EndpointStatus::Disabled, 1)]);
     world.plan("w", "none").await;
-    assert_eq!(world.sweep().await.endpoints, [(EndpointStatus::Paused, 2)]);
+    assert_eq!(world.figures().await.endpoints, [(EndpointStatus::Paused, 2)]);
     world.store.delete_endpoint(&ws("w"), &ep("ep_b")).await.expect("delete_endpoint");
-    assert_eq!(world.sweep().await.backlog_events, 2);
+    assert_eq!(world.figures().await.backlog_events, 2);
 }

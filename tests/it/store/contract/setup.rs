@@ -262,7 +262,7 @@ async fn deleting_a_workspace_deletes_its_endpoints(open: &Open) {
     assert_eq!(world.store.workspace(&ws("w")).await.expect("workspace"), None);
     assert_eq!(world.store.workspaces(None, None, 10).await.expect("workspaces"), []);
     assert_eq!(world.store.endpoints(&ws("w")).await.expect("endpoints"), []);
-    assert_eq!((world.due(Pool::Healthy).await, world.sweep().await.backlog_events), (vec![], 0));
+    assert_eq!((world.due(Pool::Healthy).await, world.figures().await.backlog_events), (vec![], 0));
 }
 
 async fn a_deleted_workspaces_routing_version_never_comes_back(open: &Open) {

@@ -127,7 +127,7 @@ impl Subject {
                 let mut whole: Swept = sweep_whole(store, *partition).await;
                 whole.ready.sort();
                 whole.ready.dedup();
-                format!("{whole:?}")
+                format!("{whole:?} {}", text(store.figures(*partition).await))
             }
             Op::Beat(member) => text(store.beat(Some(member)).await),
             Op::Leave(member) => text(store.leave(member).await),
