@@ -10,9 +10,9 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::time::interval;
 use uuid::Uuid;
 
-use super::topology::AmqpOptions;
 use crate::clock::Clock;
-use crate::consume::amqp::AmqpPublisher;
+use crate::config::{AmqpOptions, ConfigError};
+use crate::consume::amqp::{AmqpPublisher, AmqpUrl};
 use crate::consume::{BrokerError, Outgoing, Publisher};
 use crate::decide::event_types::KNOWN_EVENT_TYPES;
 use crate::decide::ids::{EventId, EventType, WorkspaceId};
@@ -27,7 +27,7 @@ const LINE_BYTES_MAX: u64 = 16 << 20;
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
 /// Publishes sample events, or NDJSON from a file or stdin, over AMQP with confirms
-#[derive(clap::Args, Clone, Debug)]
+#[derive(clap::Args, Clone)]
 pub struct Options {
     #[command(flatten)]
     amqp: AmqpOptions,
@@ -54,7 +54,9 @@ pub fn run(options: Options) -> anyhow::Result<()> {
 }
 
 async fn publish(options: Options) -> anyhow::Result<()> {
-    let publisher = AmqpPublisher::new(&options.amqp.amqp_url);
+    let settings = options.amqp.check()?;
+    let url: AmqpUrl = settings.url.reveal().parse().map_err(|problem: String| ConfigError::of("amqp-url", problem))?;
+    let publisher = AmqpPublisher::new(&url);
     let mut source = Source::open(&options).await?;
     let mut pace = options.rate.map(|rate| {
         let portion = portion(rate);
@@ -74,8 +76,7 @@ async fn publish(options: Options) -> anyhow::Result<()> {
             && let Some(event) = source.next().await?
         {
             let Sample { event_type, id, body } = event;
-            let exchange = &options.amqp.amqp_exchange;
-            messages.push(Outgoing::event(exchange, &options.workspace, &event_type, Some(&id), body));
+            messages.push(Outgoing::event(&settings.exchange, &options.workspace, &event_type, Some(&id), body));
         }
         if messages.is_empty() {
             progress.tell("published and confirmed");

@@ -1,32 +1,12 @@
 //! `recadero topology`: declares or compares the RabbitMQ side, alone.
 
+use crate::config::{AmqpOptions, ConfigError};
 use crate::consume::amqp;
 use crate::consume::amqp::AmqpUrl;
-use crate::consume::topology::{EVENTS, Topology};
-
-/// Where RabbitMQ is, and what it has there.
-#[derive(clap::Args, Clone, Debug)]
-pub struct AmqpOptions {
-    /// RabbitMQ (`amqps` too)
-    #[arg(long, env = "RECADERO_AMQP_URL", hide_env_values = true, default_value = "amqp://127.0.0.1:5672/%2f")]
-    pub amqp_url: AmqpUrl,
-    /// Topic exchange that upstream publishes to
-    #[arg(long, env = "RECADERO_AMQP_EXCHANGE", default_value = EVENTS)]
-    pub amqp_exchange: String,
-    /// Ordered queues the exchange is spread over, by workspace
-    #[arg(long, env = "RECADERO_AMQP_QUEUES", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub amqp_queues: u16,
-}
-
-impl AmqpOptions {
-    /// What has to exist there.
-    pub fn topology(&self) -> Topology {
-        Topology { exchange: self.amqp_exchange.clone(), queues: self.amqp_queues }
-    }
-}
+use crate::consume::topology::Topology;
 
 /// Declares what Recadero needs in RabbitMQ, or compares it
-#[derive(clap::Args, Clone, Debug)]
+#[derive(clap::Args, Clone)]
 pub struct Options {
     #[command(flatten)]
     amqp: AmqpOptions,
@@ -37,8 +17,11 @@ pub struct Options {
 
 /// Runs the command.
 pub fn run(options: Options) -> anyhow::Result<()> {
+    let settings = options.amqp.check()?;
+    let url: AmqpUrl = settings.url.reveal().parse().map_err(|problem: String| ConfigError::of("amqp-url", problem))?;
+    let topology = Topology { exchange: settings.exchange, queues: settings.queues };
     super::block_on(async {
-        let report = amqp::prepare(&options.amqp.amqp_url, &options.amqp.topology(), !options.check).await?;
+        let report = amqp::prepare(&url, &topology, !options.check).await?;
         print!("{report}");
         Ok(())
     })

@@ -74,7 +74,7 @@ pub const PROCESS: Section = Section {
     ],
 };
 
-/// Events in.
+/// Events in: where RabbitMQ is, and what it has there.
 pub const AMQP: Section = Section {
     heading: "RabbitMQ",
     options: &[
@@ -87,6 +87,13 @@ pub const AMQP: Section = Section {
             "Ordered queues the exchange is spread over, by workspace; more than 1 needs RabbitMQ's consistent-hash \
              exchange plugin",
         ),
+    ],
+};
+
+/// How `serve` uses them.
+pub const INTAKE: Section = Section {
+    heading: "RabbitMQ",
+    options: &[
         Opt::new(
             "declare",
             "true",
@@ -256,4 +263,4 @@ pub const MAIL: Section = Section {
 };
 
 /// All of `recadero serve`, in the order of its help.
-pub const SERVE: &[&Section] = &[&PROCESS, &AMQP, &STORE, &API, &RULES, &LIMITS, &EGRESS, &MAIL];
+pub const SERVE: &[&Section] = &[&PROCESS, &AMQP, &INTAKE, &STORE, &API, &RULES, &LIMITS, &EGRESS, &MAIL];

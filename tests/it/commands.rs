@@ -43,6 +43,7 @@ async fn every_command_has_help_and_tells_wrong_usage_from_failure() {
         (2, &["publish", "--rate", "0"]),
         (2, &["publish", "--workspace", "a b"]),
         (2, &["publish", "--amqp-url", "http://u:sw0rdfish@h"]),
+        (2, &["publish", "--amqp-exchange", "amq.topic"]),
         (2, &["topology", "--amqp-queues", "0"]),
         (1, &["listen", "--addr", &taken]),
         (2, &["listen", "--addr", "nowhere"]),
@@ -79,6 +80,13 @@ async fn topology_declares_what_serve_needs_and_check_only_compares() {
         }
     }
     assert_eq!(run(&["topology", "--check"], &[amqp]).await.0, 0);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("url");
+    fs::write(&file, format!("{}\n", rabbit.url())).unwrap();
+    let from_file = ("RECADERO_AMQP_URL_FILE", file.to_str().unwrap());
+    assert_eq!(run(&["topology", "--check"], &[from_file]).await.0, 0);
+    assert_eq!(run(&["publish"], &[from_file]).await.0, 0);
+    assert_eq!(run(&["topology", "--check"], &[from_file, amqp]).await.0, 2, "both are set");
     let (status, printed) = run(&["topology", "--check", "--amqp-queues", "2"], &[amqp]).await;
     assert!(status == 1 && printed.contains("recadero.events.0"), "{status}: {printed}");
 }
