@@ -25,6 +25,9 @@ const ROUND_EVERY: Duration = Duration::from_secs(1);
 /// Most notices leased at once from one partition; few, so that each is sent well within its lease.
 const NOTICES_PER_STEP_MAX: usize = 16;
 
+/// Most such leases of one partition in a round: an outbox that grows must not keep a round from its end.
+const STEPS_MAX: usize = 64;
+
 /// Partitions asked at once.
 const PARTITIONS_AT_ONCE: usize = 16;
 
@@ -70,7 +73,7 @@ pub async fn run(
 ) {
     loop {
         let round = futures_util::stream::iter((0..partitions).map(Partition))
-            .for_each_concurrent(PARTITIONS_AT_ONCE, |partition| step(partition, &store, &couriers, &signals));
+            .for_each_concurrent(PARTITIONS_AT_ONCE, |partition| drain(partition, &store, &couriers, &signals));
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
@@ -84,16 +87,36 @@ pub async fn run(
     }
 }
 
-async fn step(partition: Partition, store: &Arc<dyn Store>, couriers: &Couriers, signals: &Signals) {
-    // A store that is away says so elsewhere; the next round asks again.
-    let Ok(leased) = store.notices(partition, NOTICES_PER_STEP_MAX).await else { return };
+async fn drain(partition: Partition, store: &Arc<dyn Store>, couriers: &Couriers, signals: &Signals) {
+    for _ in 0..STEPS_MAX {
+        // A store that is away says so elsewhere; the next round asks again.
+        let Ok(leased) = store.notices(partition, NOTICES_PER_STEP_MAX).await else { return };
+        let more = leased.len() == NOTICES_PER_STEP_MAX;
+        // Where one way is closed, the rest need not be tried in vain before the next round.
+        if !send(partition, leased, store, couriers, signals).await || !more {
+            return;
+        }
+    }
+}
+
+/// Sends and settles; answers whether all went out.
+async fn send(
+    partition: Partition,
+    leased: Vec<Outgoing>,
+    store: &Arc<dyn Store>,
+    couriers: &Couriers,
+    signals: &Signals,
+) -> bool {
+    let mut all = true;
     for outgoing in leased {
         let sent = deliver(&outgoing, couriers, signals).await;
+        all &= matches!(sent, Sent::Done);
         let Outgoing { notice, channel, .. } = outgoing;
         if let Err(error) = store.settle(partition, &notice.id, channel, sent).await {
             tracing::warn!(notice = notice.id, %channel, %error, "a sending could not be recorded; it may repeat");
         }
     }
+    all
 }
 
 async fn deliver(outgoing: &Outgoing, couriers: &Couriers, signals: &Signals) -> Sent {

@@ -161,7 +161,7 @@ fn fate(seed: u64, path: &str, event: &str, attempt: u32) -> (bool, Answer) {
     let mut random = StdRng::seed_from_u64(hash.wrapping_add(u64::from(attempt)));
     let delay = Duration::from_micros(random.random_range(0..3_000));
     // Never all four: none of these events is to be dropped.
-    let fails = attempt < 4 && random.random_bool(0.08);
+    let fails = attempt < 4 && random.random_bool(0.04);
     let answer = match (fails, random.random_range(0..4)) {
         (false, _) => Answer::ok(),
         (true, 0) => Answer::status(500),

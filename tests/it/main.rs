@@ -6,9 +6,12 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, dead_code)]
 
 mod answers;
+mod commands;
 mod consume;
 mod delivery;
+mod options;
 mod quota;
+mod reach;
 mod rejects;
 mod rig;
 mod rules;

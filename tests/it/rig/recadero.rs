@@ -101,7 +101,13 @@ impl Process {
 
     /// The text of `/metrics`.
     pub async fn metrics(&self) -> String {
-        HTTP.get(format!("{}/metrics", self.ops())).send().await.unwrap().text().await.unwrap()
+        self.probe("/metrics").await.expect("an answer").1
+    }
+
+    /// What a path of the ops address answers, status and text; nothing while nobody listens there.
+    pub async fn probe(&self, path: &str) -> Option<(u16, String)> {
+        let answer = HTTP.get(format!("{}{path}", self.ops())).send().await.ok()?;
+        Some((answer.status().as_u16(), answer.text().await.ok()?))
     }
 
     /// SIGKILL.
@@ -112,6 +118,12 @@ impl Process {
     /// SIGTERM, and waits for the end: the exit status (128 + signal when one ended it). Panics after `limit`.
     pub async fn term(&mut self, limit: Duration) -> i32 {
         self.process.signal("TERM");
+        self.wait(limit).await
+    }
+
+    /// SIGINT, as by Ctrl-C, and waits for the end.
+    pub async fn interrupt(&mut self, limit: Duration) -> i32 {
+        self.process.signal("INT");
         self.wait(limit).await
     }
 
