@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, dead_code)]
 
 mod consume;
+mod faults;
 mod rig;
 mod rules;
 mod store;
