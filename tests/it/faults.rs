@@ -6,9 +6,16 @@
 //!
 //! The tests run in a shortened form; `RECADERO_FAULTS=full` makes them longer.
 
+mod durability;
+mod isolation;
 mod ledger;
 mod processes;
+mod proxy;
+mod quota;
+mod rabbit;
+mod redis;
 mod site;
+mod stops;
 mod upstream;
 
 use std::time::Duration;

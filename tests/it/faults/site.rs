@@ -1,7 +1,10 @@
 //! An installation: what its processes are told, its workspaces and endpoints, and what it says about itself.
 
+use lapin::options::QueueDeclareOptions;
+use lapin::types::FieldTable;
 use serde_json::json;
 
+use crate::rig::rabbit::Rabbit;
 use crate::rig::recadero::Process;
 use crate::rig::receiver::Receiver;
 use crate::rig::until;
@@ -98,4 +101,16 @@ pub async fn metric(process: &Process, name: &str, labels: &str) -> f64 {
 /// How many attempts of a process have delivered.
 pub async fn delivered(process: &Process) -> f64 {
     metric(process, "delivery_attempts_total", "outcome=\"delivered\"").await
+}
+
+/// The queue of events.
+pub const QUEUE: &str = "recadero.events.0";
+
+/// How many messages of a queue nobody holds; 0 when there is no such queue.
+pub async fn queue_depth(rabbit: &Rabbit, queue: &str) -> u32 {
+    let connection = rabbit.connection().await;
+    let channel = connection.create_channel().await.unwrap();
+    let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    let declared = channel.queue_declare(queue.into(), options, FieldTable::default()).await;
+    declared.map_or(0, |queue| queue.message_count())
 }
