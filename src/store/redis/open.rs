@@ -138,12 +138,17 @@ async fn check_eviction(link: &mut Link) -> Result<()> {
 /// Checks the schema and the number of partitions, or sets them on first use.
 async fn check_schema(link: &mut Link, keys: &Keys, partitions: u16) -> Result<()> {
     for (field, ours) in [("schema", SCHEMA), ("partitions", u64::from(partitions))] {
-        let mut set = redis::cmd("HSETNX");
-        set.arg(keys.meta()).arg(field).arg(ours);
-        link.send(&set).await.map_err(failure)?;
         let mut get = redis::cmd("HGET");
         get.arg(keys.meta()).arg(field);
-        let stored = number(link.send(&get).await.map_err(failure)?)?;
+        let mut stored = link.send(&get).await.map_err(failure)?;
+        // Only where it is missing: a Redis that is full takes no write, and who starts then is to make room.
+        if stored == Value::Nil {
+            let mut set = redis::cmd("HSETNX");
+            set.arg(keys.meta()).arg(field).arg(ours);
+            link.send(&set).await.map_err(failure)?;
+            stored = link.send(&get).await.map_err(failure)?;
+        }
+        let stored = number(stored)?;
         if field == "schema" && stored > ours {
             return Err(StoreError::Refused(format!(
                 "the store's data is of version {stored}, and this release knows {ours}; use a newer one"
