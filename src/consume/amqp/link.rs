@@ -57,6 +57,15 @@ impl Link {
         *present = Some(connection);
         channel
     }
+
+    /// Declares or checks once more on the present connection, if there is one.
+    pub(super) async fn prepare(&self) -> Result<(), BrokerError> {
+        let present = self.connection.lock().await;
+        if let (Some(connection), Some((topology, declare))) = (present.as_ref(), &self.prepared) {
+            topology.prepare(connection, *declare).await?;
+        }
+        Ok(())
+    }
 }
 
 /// Bounds what RabbitMQ has to answer soon.
