@@ -18,7 +18,10 @@ use crate::rig::redis::{Options, Redis};
 const LANES: [u16; 8] = [1; 8];
 
 /// Endpoints of one workspace that hangs.
-const PER_WORKSPACE: usize = 500;
+const PER_WORKSPACE: usize = 250;
+
+/// A generous multiple of what it should take. If hanging attempts kept their places, it would be a hundred seconds.
+const ARRIVES_WITHIN: Duration = Duration::from_secs(8);
 
 /// The longest and the median time from the confirm to the arrival.
 fn latency(ledger: &Ledger, receiver: &Receiver) -> (Duration, Duration) {
@@ -33,14 +36,15 @@ fn latency(ledger: &Ledger, receiver: &Receiver) -> (Duration, Duration) {
 
 #[tokio::test]
 async fn thousands_of_endpoints_that_begin_to_hang_at_once_hold_up_nobody_else() {
-    let hanging = sized(2_000, 6_000);
+    // As many for each working place as ten thousand are for the default's.
+    let (hanging, places) = sized((1_000, "64"), (6_000, "400"));
     let receiver = Receiver::ok().await;
     let black_hole = Receiver::start(|_| Answer::hang()).await;
     let (redis, rabbit) = tokio::join!(Redis::start(Options::default()), Rabbit::shared());
     let site = Site::new(&redis.url(), rabbit.url())
         .with("RECADERO_TIMEOUT", "5s")
         .with("RECADERO_RETRY_DELAYS", "30s,60s,90s")
-        .with("RECADERO_MAX_INFLIGHT", "64");
+        .with("RECADERO_MAX_INFLIGHT", places);
     let process = site.serve().await;
     connect(&process, &receiver, &LANES).await;
     let workspaces = hanging / PER_WORKSPACE;
@@ -51,7 +55,7 @@ async fn thousands_of_endpoints_that_begin_to_hang_at_once_hold_up_nobody_else()
         let url = format!("{}/{number}", black_hole.url());
         endpoint(&process, &format!("hanging{}", number % workspaces), &url, 1).await;
     });
-    futures_util::stream::iter(making).buffer_unordered(32).collect::<Vec<()>>().await;
+    futures_util::stream::iter(making).buffer_unordered(workspaces).collect::<Vec<()>>().await;
 
     let slow = Plan { batch: 8, pause: ms(20), ..Plan::new(LANES.len(), 100_000) };
     let traffic = Traffic::start(rabbit.url(), slow);
@@ -69,7 +73,7 @@ async fn thousands_of_endpoints_that_begin_to_hang_at_once_hold_up_nobody_else()
     let findings = ledger.judge(&receiver, &LANES);
     let (longest, median) = latency(&ledger, &receiver);
     println!("{hanging} begin to hang, {in_slow} among the slow: {findings}; latency {median:?}, longest {longest:?}");
-    assert!(longest < Duration::from_secs(4), "less than one attempt's limit: {longest:?}");
+    assert!(longest < ARRIVES_WITHIN, "{longest:?}");
 }
 
 #[tokio::test]
@@ -100,6 +104,6 @@ async fn a_dead_endpoint_with_a_full_backlog_holds_up_nobody_else() {
         "one dead: {} events of others, latency {median:?}, longest {longest:?}; {waiting} wait, {dropped} dropped",
         ledger.0.len()
     );
-    assert!(longest < Duration::from_secs(4), "{longest:?}");
+    assert!(longest < ARRIVES_WITHIN, "{longest:?}");
     assert!(waiting <= BACKLOG_MAX && dropped > 0.0, "{waiting} {dropped}");
 }

@@ -8,6 +8,7 @@ use super::proxy::{Mode, Proxy};
 use super::site::{QUEUE, Site, connect, idle, metric, queue_depth};
 use super::upstream::{Plan, Traffic};
 use super::{ARRIVAL, ms, sized};
+use crate::rig::publish::Publisher;
 use crate::rig::rabbit::Rabbit;
 use crate::rig::recadero::Process;
 use crate::rig::receiver::{Answer, Receiver};
@@ -157,7 +158,9 @@ async fn a_queue_that_was_deleted_is_made_again_and_what_is_confirmed_then_arriv
 
     let connection = rabbit.connection().await;
     let channel = connection.create_channel().await.unwrap();
-    channel.queue_delete(QUEUE.into(), QueueDeleteOptions::default()).await.unwrap();
+    for queue in [QUEUE, REJECTED] {
+        channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
+    }
 
     // One at a time: those that nobody has a queue for come back, and are published again.
     let plan = Plan { batch: 1, pause: ms(5), name: "after", ..Plan::new(LANES.len(), 80) };
@@ -167,4 +170,10 @@ async fn a_queue_that_was_deleted_is_made_again_and_what_is_confirmed_then_arriv
     let findings = ledger.judge(&receiver, &LANES);
     println!("queue deleted: {findings}");
     assert_eq!(findings.repeats, 0, "{findings}");
+
+    // The rejected ones' queue alone: found out when it is needed.
+    channel.queue_delete(REJECTED.into(), QueueDeleteOptions::default()).await.unwrap();
+    Publisher::connect(rabbit.url()).await.event("message.received", "w0", "poison", b"not JSON").await;
+    until("rejected", ARRIVAL, async || queue_depth(&rabbit, REJECTED).await == 1).await;
+    until("acknowledged", ARRIVAL, async || metric(&process, "events_rejected_total", "").await == 1.0).await;
 }
