@@ -15,6 +15,7 @@ mod subscription;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use lapin::uri::AMQPUri;
@@ -65,14 +66,16 @@ pub struct AmqpBroker {
     link: Link,
     topology: Topology,
     publisher: Arc<AmqpPublisher>,
+    /// Whether something turned out to be gone: then all is declared, or checked, before the next subscription.
+    missing: Arc<AtomicBool>,
 }
 
 impl AmqpBroker {
-    /// Connects when it is first used. With every new connection what is missing is declared, or only checked when
-    /// `declare` is not set (`RECADERO_DECLARE`). Rejected events go out by `publisher`.
+    /// Connects when it is first used. With every new connection, and when something turns out to be gone, what is missing
+    /// is declared, or only checked when `declare` is not set (`RECADERO_DECLARE`). Rejected events go out by `publisher`.
     pub fn new(url: &AmqpUrl, topology: Topology, declare: bool, publisher: Arc<AmqpPublisher>) -> Self {
         let link = Link::new(url, "recadero router").preparing(topology.clone(), declare);
-        Self { link, topology, publisher }
+        Self { link, topology, publisher, missing: Arc::default() }
     }
 
     /// Closes the connection, and with it every subscription. Subscribing again opens another.
@@ -90,7 +93,16 @@ impl Broker for AmqpBroker {
     async fn subscribe(&self, queue: usize, prefetch: u16) -> Result<Box<dyn Subscription>, BrokerError> {
         let queue = self.topology.queue(queue);
         let channel = self.link.channel().await?;
-        Ok(Box::new(AmqpSubscription::open(channel, &queue, prefetch, Arc::clone(&self.publisher)).await?))
+        if self.missing.load(Ordering::Relaxed) {
+            self.link.prepare().await?;
+            self.missing.store(false, Ordering::Relaxed);
+        }
+        let (publisher, missing) = (Arc::clone(&self.publisher), Arc::clone(&self.missing));
+        let opened = AmqpSubscription::open(channel, &queue, prefetch, publisher, missing).await;
+        if matches!(opened, Err(BrokerError::Refused(_))) {
+            self.missing.store(true, Ordering::Relaxed);
+        }
+        Ok(Box::new(opened?))
     }
 }
 

@@ -9,6 +9,7 @@ mod answers;
 mod commands;
 mod consume;
 mod delivery;
+mod faults;
 mod options;
 mod quota;
 mod reach;

@@ -69,6 +69,15 @@ impl Link {
             goodbye(&connection).await;
         }
     }
+
+    /// Declares or checks once more on the present connection, if there is one.
+    pub(super) async fn prepare(&self) -> Result<(), BrokerError> {
+        let present = self.connection.lock().await;
+        if let (Some(connection), Some((topology, declare))) = (present.as_ref(), &self.prepared) {
+            topology.prepare(connection, *declare).await?;
+        }
+        Ok(())
+    }
 }
 
 /// Bounds what RabbitMQ has to answer soon.

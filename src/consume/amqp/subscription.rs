@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -29,6 +30,8 @@ pub(super) struct AmqpSubscription {
     /// Given out and not acknowledged. Prefetch bounds it.
     held: VecDeque<(Tag, Acker)>,
     publisher: Arc<AmqpPublisher>,
+    /// Set when what rejected events need is gone.
+    missing: Arc<AtomicBool>,
 }
 
 impl AmqpSubscription {
@@ -37,6 +40,7 @@ impl AmqpSubscription {
         queue: &str,
         prefetch: u16,
         publisher: Arc<AmqpPublisher>,
+        missing: Arc<AtomicBool>,
     ) -> Result<Self, BrokerError> {
         let consumer = within(async {
             channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
@@ -44,7 +48,8 @@ impl AmqpSubscription {
             Ok(channel.basic_consume(queue.into(), "".into(), options, FieldTable::default()).await?)
         })
         .await?;
-        Ok(Self { channel, consumer: Some(consumer), waiting: VecDeque::new(), held: VecDeque::new(), publisher })
+        let (waiting, held) = (VecDeque::new(), VecDeque::new());
+        Ok(Self { channel, consumer: Some(consumer), waiting, held, publisher, missing })
     }
 
     async fn delivery(&mut self) -> Result<Delivery, BrokerError> {
@@ -104,7 +109,11 @@ impl Subscription for AmqpSubscription {
     }
 
     async fn reject(&mut self, rejected: Vec<Outgoing>) -> Result<(), BrokerError> {
-        self.publisher.publish(rejected).await
+        let published = self.publisher.publish(rejected).await;
+        if matches!(published, Err(BrokerError::Unroutable(_) | BrokerError::Refused(_))) {
+            self.missing.store(true, Ordering::Relaxed);
+        }
+        published
     }
 
     async fn close(mut self: Box<Self>) {

@@ -57,6 +57,22 @@ impl Publisher {
         }
     }
 
+    /// The same, for tests that take RabbitMQ away: whether all were confirmed, and none returned.
+    pub async fn try_events<'a>(
+        &self,
+        events: impl IntoIterator<Item = (&'a str, &'a str, &'a str, &'a [u8])>,
+    ) -> lapin::Result<bool> {
+        let mut confirms = Vec::new();
+        for (event_type, workspace, id, body) in events {
+            confirms.push(self.send(EXCHANGE, event_type, event(workspace, id), body).await?);
+        }
+        let mut all = true;
+        for confirm in confirms {
+            all &= confirm.await? == Confirmation::Ack(None);
+        }
+        Ok(all)
+    }
+
     /// Publishes any message, mandatory, and waits for the confirm.
     pub async fn message(&self, exchange: &str, routing_key: &str, properties: BasicProperties, body: &[u8]) {
         expect_confirmed(self.try_message(exchange, routing_key, properties, body).await.expect("a confirm"));
