@@ -1,1 +1,196 @@
+//! Opening the store: what it is told, and what it refuses to work with.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+use redis::Value;
+
+use super::RedisStore;
+use super::connect::{Link, Links, Source, failure};
+use super::durability::{Durability, Wait};
+use super::keys::Keys;
+use super::reply::{list, number, text};
+use crate::clock::Clock;
+use crate::decide::policy::{Policy, QuotaScope};
+use crate::observe::signal::Signals;
+use crate::store::lanes::LEASE_MARGIN;
+use crate::store::outbox::OUTBOX_ENTRIES_MAX;
+use crate::store::{Result, StoreError};
+
+/// The version of the data's form; a store that holds a higher one is refused.
+const SCHEMA: u64 = 1;
+/// Buckets of a dedupe window: an id is remembered in the one it was taken in and so many that follow.
+const SEEN_BUCKETS: u128 = 4;
+
+/// What the store is told when it is opened.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `redis://…`, `rediss://…`, or several of a Cluster's nodes separated by commas.
+    pub url: String,
+    /// The first part of every key.
+    pub prefix: String,
+    /// How many partitions the keys are spread over; fixed when the store is first used.
+    pub partitions: u16,
+    /// What an event must have reached before it counts as stored.
+    pub durability: Durability,
+    /// The rules.
+    pub policy: Policy,
+}
+
+impl RedisStore {
+    /// Connects and checks that this Redis can keep what is promised.
+    ///
+    /// # Errors
+    /// `Refused`, with one line that names the reason, for what must be changed by somebody; `Unavailable` when it may
+    /// be tried again.
+    pub async fn open(options: Options, signals: Signals) -> Result<Self> {
+        Self::open_by(options, signals, None).await
+    }
+
+    /// As [`RedisStore::open`], with a time given to the scripts instead of the server's.
+    #[cfg(feature = "testing")]
+    pub async fn open_at(options: Options, signals: Signals, time: Clock) -> Result<Self> {
+        Self::open_by(options, signals, Some(time)).await
+    }
+
+    async fn open_by(options: Options, signals: Signals, given_time: Option<Clock>) -> Result<Self> {
+        let source = Source::parse(&options.url).map_err(failure)?;
+        let keys = Keys::new(&options.prefix);
+        let mut link = source.connect().await?;
+        check_eviction(&mut link).await?;
+        check_schema(&mut link, &keys, options.partitions).await?;
+        let wait = choose_wait(&mut link, options.durability).await?;
+        Ok(Self {
+            keys,
+            links: Links::new(source, signals.clone()),
+            policy_arguments: policy_arguments(&options.policy).into(),
+            policy: Arc::new(options.policy),
+            partitions: options.partitions,
+            wait,
+            clock: Clock::system(),
+            given_time,
+            signals,
+        })
+    }
+}
+
+/// The policy, in the order in which `lua/lib.lua` reads it.
+fn policy_arguments(policy: &Policy) -> Vec<Bytes> {
+    let limits = &policy.limits;
+    let scope = match policy.quota.scope {
+        QuotaScope::Workspace => "workspace",
+        QuotaScope::Endpoint => "endpoint",
+    };
+    let bucket_ms = (limits.dedupe_window.as_millis() / SEEN_BUCKETS).max(1);
+    let plans = policy.plans.entitled.iter().fold("\0".to_owned(), |plans, plan| plans + plan + "\0");
+    let arguments = [
+        (policy.timeout + LEASE_MARGIN).as_millis().to_string(),
+        policy.quota.window.as_millis().to_string(),
+        policy.quota.limit.to_string(),
+        scope.to_owned(),
+        limits.backlog_events.to_string(),
+        limits.backlog_bytes.to_string(),
+        limits.backlog_age.as_millis().to_string(),
+        limits.dropped_events.to_string(),
+        limits.dropped_retention.as_millis().to_string(),
+        limits.log_attempts.to_string(),
+        limits.log_age.as_millis().to_string(),
+        limits.log_payloads.to_string(),
+        bucket_ms.to_string(),
+        OUTBOX_ENTRIES_MAX.to_string(),
+        plans,
+        policy.plans.default.clone(),
+    ];
+    arguments.into_iter().map(Bytes::from).collect()
+}
+
+/// One setting of the server; `None` when it may not be asked, as on many managed ones.
+async fn setting(link: &mut Link, name: &str) -> Result<Option<String>> {
+    let mut command = redis::cmd("CONFIG");
+    command.arg("GET").arg(name);
+    match link.send(&command).await {
+        Ok(answer) => {
+            let found = match answer {
+                Value::Map(pairs) => pairs.into_iter().next().map(|(_, value)| value),
+                other => list(other)?.into_iter().nth(1),
+            };
+            found.map(text).transpose()
+        }
+        Err(error) => match failure(error) {
+            StoreError::Refused(reason) => {
+                tracing::warn!(setting = name, reason, "the store does not let its setting be checked");
+                Ok(None)
+            }
+            other => Err(other),
+        },
+    }
+}
+
+async fn check_eviction(link: &mut Link) -> Result<()> {
+    match setting(link, "maxmemory-policy").await? {
+        Some(policy) if policy != "noeviction" => Err(StoreError::Refused(format!(
+            "maxmemory-policy is {policy}, which deletes events; set it to noeviction"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Checks the schema and the number of partitions, or sets them on first use.
+async fn check_schema(link: &mut Link, keys: &Keys, partitions: u16) -> Result<()> {
+    for (field, ours) in [("schema", SCHEMA), ("partitions", u64::from(partitions))] {
+        let stored = match meta(link, keys, field).await? {
+            Some(stored) => stored,
+            None => {
+                // Two processes may begin at once: whoever comes second reads what the first has set.
+                let mut set = redis::cmd("HSETNX");
+                set.arg(keys.meta()).arg(field).arg(ours);
+                link.send(&set).await.map_err(failure)?;
+                meta(link, keys, field).await?.unwrap_or(ours)
+            }
+        };
+        if field == "schema" && stored > ours {
+            return Err(StoreError::Refused(format!(
+                "the store's data is of version {stored}, and this release knows {ours}; use a newer one"
+            )));
+        }
+        if field == "partitions" && stored != ours {
+            return Err(StoreError::Refused(format!(
+                "the store has {stored} partitions, not {ours}; RECADERO_PARTITIONS is fixed when it is first used"
+            )));
+        }
+    }
+    Ok(())
+}
+
+async fn meta(link: &mut Link, keys: &Keys, field: &str) -> Result<Option<u64>> {
+    let mut get = redis::cmd("HGET");
+    get.arg(keys.meta()).arg(field);
+    match link.send(&get).await.map_err(failure)? {
+        Value::Nil => Ok(None),
+        stored => number(stored).map(Some),
+    }
+}
+
+/// How to wait for the durability asked for, on this server.
+async fn choose_wait(link: &mut Link, durability: Durability) -> Result<Option<Wait>> {
+    if durability == Durability::Memory {
+        return Ok(None);
+    }
+    let mut command = redis::cmd("COMMAND");
+    command.arg("INFO").arg("WAITAOF");
+    let known = link.send(&command).await.ok().and_then(|answer| list(answer).ok());
+    let has_waitaof = known.is_some_and(|known| known.first().is_some_and(|first| *first != Value::Nil));
+    let appendonly = setting(link, "appendonly").await?;
+    let has_log = appendonly.as_deref() != Some("no");
+    match durability {
+        Durability::Disk if has_waitaof && has_log => Ok(Some(Wait::OwnDisk)),
+        Durability::Disk => match setting(link, "appendfsync").await?.as_deref() {
+            Some("always") if has_log => Ok(None),
+            _ => Err(StoreError::Refused(
+                "durability disk needs appendonly yes, and WAITAOF (Redis 7.2) or appendfsync always".to_owned(),
+            )),
+        },
+        Durability::Replica if has_waitaof && has_log && appendonly.is_some() => Ok(Some(Wait::ReplicaDisk)),
+        _ => Ok(Some(Wait::Replica)),
+    }
+}
