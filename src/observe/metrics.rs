@@ -5,7 +5,6 @@
 //! Rejected: the `metrics` facade with global macros, which looks a series up by its labels each time, and keeps one
 //! registry per process where tests want one each.
 
-
 use prometheus::core::Collector;
 use prometheus::{
     Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
