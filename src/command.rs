@@ -1,5 +1,6 @@
 //! The commands, one file each (contract, section 7), and what they have in common: one way to fail.
 
+pub mod bench;
 pub mod dev;
 pub mod listen;
 pub mod publish;
@@ -39,6 +40,7 @@ enum Command {
     Publish(publish::Options),
     Listen(listen::Options),
     Topology(topology::Options),
+    Bench(bench::Options),
 }
 
 /// Runs the command that the arguments ask for.
@@ -50,6 +52,7 @@ pub fn main() -> ExitCode {
         Command::Publish(options) => publish::run(options),
         Command::Listen(options) => listen::run(options),
         Command::Topology(options) => topology::run(options),
+        Command::Bench(options) => bench::run(options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

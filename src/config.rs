@@ -9,6 +9,7 @@ mod given;
 mod parse;
 mod table;
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -168,6 +169,18 @@ impl ServeOptions {
     /// Options by the names of their flags, for a wiring that is not the command line's.
     pub fn of<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         Self(Given::of(pairs))
+    }
+
+    /// The same with some of them set, whatever was given.
+    #[must_use]
+    pub fn with<'a>(mut self, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        self.0.set(pairs);
+        self
+    }
+
+    /// What is set, as the environment of a process that is to have the same options.
+    pub fn environment(&self) -> impl Iterator<Item = (String, &OsStr)> {
+        self.0.environment()
     }
 
     /// Checks every value, and what they mean together.

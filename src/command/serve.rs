@@ -109,14 +109,7 @@ async fn open(
     signals: &Signals,
     stop: &CancellationToken,
 ) -> anyhow::Result<Option<Arc<RedisStore>>> {
-    let store = &settings.store;
-    let options = redis::Options {
-        url: store.urls.iter().map(|url| url.reveal()).collect::<Vec<_>>().join(","),
-        prefix: store.prefix.clone(),
-        partitions: store.partitions,
-        durability: store.durability,
-        policy: settings.policy.clone(),
-    };
+    let options = store_options(settings);
     let mut pauses = OPEN_AGAIN.into_iter().chain(std::iter::repeat(OPEN_AGAIN[OPEN_AGAIN.len() - 1]));
     loop {
         let opening = RedisStore::open(options.clone(), signals.clone());
@@ -135,6 +128,18 @@ async fn open(
         if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
             return Ok(None);
         }
+    }
+}
+
+/// What the store is told.
+pub(super) fn store_options(settings: &Settings) -> redis::Options {
+    let store = &settings.store;
+    redis::Options {
+        url: store.urls.iter().map(|url| url.reveal()).collect::<Vec<_>>().join(","),
+        prefix: store.prefix.clone(),
+        partitions: store.partitions,
+        durability: store.durability,
+        policy: settings.policy.clone(),
     }
 }
 

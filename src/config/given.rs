@@ -5,7 +5,7 @@
 //! must not be repeated, and which answer with a paragraph.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
@@ -70,6 +70,19 @@ impl Given {
     /// Values by the names of their flags without dashes: for a wiring that is not the command line's.
     pub fn of<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         Self(pairs.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect())
+    }
+
+    /// Sets values by the names of their flags, in the place of what was given, also by a file.
+    pub(super) fn set<'a>(&mut self, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) {
+        for (name, value) in pairs {
+            self.0.remove(&file_name(option(name)));
+            self.0.insert(name.to_owned(), value.into());
+        }
+    }
+
+    /// The environment that gives the same.
+    pub(super) fn environment(&self) -> impl Iterator<Item = (String, &OsStr)> {
+        self.0.iter().map(|(name, value)| (env_of(name), value.as_os_str()))
     }
 
     /// The arguments of these sections.

@@ -114,6 +114,14 @@ pub async fn prepare(url: &AmqpUrl, topology: &Topology, declare: bool) -> Resul
     report
 }
 
+/// Deletes what is a topology's alone, on a connection of its own; see [`Topology::delete`].
+pub async fn remove(url: &AmqpUrl, topology: &Topology) -> Result<(), BrokerError> {
+    let connection = Link::new(url, "recadero topology").connect().await?;
+    let removed = topology.delete(&connection).await;
+    let _ = connection.close(200, "OK".into()).await;
+    removed
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,7 +16,10 @@
 
 use std::fmt;
 
-use lapin::options::{ExchangeBindOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::options::{
+    ExchangeBindOptions, ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions,
+    QueueDeleteOptions,
+};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ExchangeKind};
 
@@ -76,6 +79,22 @@ impl Topology {
             report.push(format!("{part}{}", if seen? { "" } else { " (cannot be seen over AMQP)" }));
         }
         Ok(Report(report))
+    }
+
+    /// Deletes what is this topology's alone, whatever the queues hold: not [`REJECTED`] and [`OUTCOMES`], which all
+    /// have in common. What is not there is not missed.
+    pub async fn delete(&self, connection: &Connection) -> Result<(), BrokerError> {
+        for queue in (0..usize::from(self.queues)).map(|index| self.queue(index)) {
+            let options = QueueDeleteOptions::default();
+            on_channel(connection, async |channel| Ok(channel.queue_delete(queue.into(), options).await.map(drop)?))
+                .await?;
+        }
+        for exchange in [self.exchange.clone(), self.hash()] {
+            let options = ExchangeDeleteOptions::default();
+            on_channel(connection, async |channel| Ok(channel.exchange_delete(exchange.into(), options).await?))
+                .await?;
+        }
+        Ok(())
     }
 
     fn hash(&self) -> String {

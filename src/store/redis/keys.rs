@@ -22,6 +22,11 @@ impl Keys {
         Self { prefix: prefix.into() }
     }
 
+    /// A pattern that matches all of them.
+    pub fn all(&self) -> String {
+        format!("{}:*", self.prefix)
+    }
+
     /// Schema version and number of partitions.
     pub fn meta(&self) -> String {
         format!("{}:meta", self.prefix)

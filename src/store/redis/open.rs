@@ -9,7 +9,7 @@ use super::RedisStore;
 use super::connect::{Link, Links, Source, failure};
 use super::durability::{Durability, Wait};
 use super::keys::Keys;
-use super::reply::{list, number, text};
+use super::reply::{exactly, list, number, text};
 use crate::clock::Clock;
 use crate::decide::policy::{Policy, QuotaScope};
 use crate::observe::signal::Signals;
@@ -21,6 +21,8 @@ use crate::store::{Result, StoreError};
 const SCHEMA: u64 = 1;
 /// Buckets of a dedupe window: an id is remembered in the one it was taken in and so many that follow.
 const SEEN_BUCKETS: u128 = 4;
+/// Keys that one step of erasing looks at.
+const SCAN_STEP: usize = 1_000;
 
 /// What the store is told when it is opened.
 #[derive(Clone, Debug)]
@@ -71,6 +73,30 @@ impl RedisStore {
             given_time,
             signals,
         })
+    }
+}
+
+impl RedisStore {
+    /// Deletes everything below the prefix, whoever uses it: what a measurement leaves behind. On a single server.
+    pub async fn erase(self) -> Result<()> {
+        let mut cursor = 0;
+        loop {
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(cursor).arg("MATCH").arg(self.keys.all()).arg("COUNT").arg(SCAN_STEP);
+            let [next, found] = exactly(self.send("erase", &scan).await?)?;
+            let found = list(found)?;
+            if !found.is_empty() {
+                let mut unlink = redis::cmd("UNLINK");
+                for key in found {
+                    unlink.arg(text(key)?);
+                }
+                self.send("erase", &unlink).await?;
+            }
+            cursor = text(next)?.parse().unwrap_or(0);
+            if cursor == 0 {
+                return Ok(());
+            }
+        }
     }
 }
 

@@ -1,0 +1,149 @@
+//! What a run has found, as a table or as JSON.
+
+use std::fmt;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use super::Load;
+use super::tally::Counts;
+use super::usage::Scripts;
+
+/// Everything that is counted from outside, at one moment.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Reading {
+    pub delivered: u64,
+    pub service: Option<Duration>,
+    pub redis: Option<Duration>,
+    pub rabbitmq: Option<Duration>,
+    pub bench: Option<Duration>,
+    pub scripts: Scripts,
+}
+
+/// The findings. A figure that could not be seen is `null`; rates and costs are per delivery that was measured.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    load: Load,
+    deliveries: u64,
+    seconds: f64,
+    deliveries_per_second: f64,
+    latency_ms: Option<Latency>,
+    cpu_us_per_delivery: Cpu,
+    redis: Redis,
+    service_resident_max_bytes: Option<u64>,
+    order: Order,
+}
+
+#[derive(Debug, Serialize)]
+struct Latency {
+    p50: f64,
+    p90: f64,
+    p99: f64,
+    max: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Cpu {
+    service: Option<f64>,
+    redis: Option<f64>,
+    rabbitmq: Option<f64>,
+    /// This process: receivers and publisher.
+    bench: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Redis {
+    script_calls_per_delivery: f64,
+    us_per_script_call: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Order {
+    right: bool,
+    expected: u64,
+    lost: u64,
+    out_of_order: u64,
+    repeated: u64,
+    unknown: u64,
+}
+
+impl Report {
+    /// Sums up what was counted between two moments.
+    pub fn new(load: Load, counts: &Counts, from: &Reading, to: &Reading, resident_max: Option<u64>) -> Self {
+        let deliveries = to.delivered - from.delivered;
+        let each = deliveries.max(1) as f64;
+        let seconds = counts.span.as_secs_f64();
+        let cost =
+            |from: Option<Duration>, to: Option<Duration>| Some((to?.saturating_sub(from?)).as_secs_f64() * 1e6 / each);
+        let calls = to.scripts.calls - from.scripts.calls;
+        let inside = to.scripts.time.saturating_sub(from.scripts.time);
+        Self {
+            load,
+            deliveries,
+            seconds,
+            deliveries_per_second: deliveries as f64 / seconds.max(1e-6),
+            latency_ms: (!counts.latencies.is_empty()).then(|| Latency::of(&counts.latencies)),
+            cpu_us_per_delivery: Cpu {
+                service: cost(from.service, to.service),
+                redis: cost(from.redis, to.redis),
+                rabbitmq: cost(from.rabbitmq, to.rabbitmq),
+                bench: cost(from.bench, to.bench),
+            },
+            redis: Redis {
+                script_calls_per_delivery: calls as f64 / each,
+                us_per_script_call: inside.as_secs_f64() * 1e6 / calls.max(1) as f64,
+            },
+            service_resident_max_bytes: resident_max,
+            order: Order {
+                right: counts.is_right(),
+                expected: counts.expected,
+                lost: counts.lost(),
+                out_of_order: counts.disordered,
+                repeated: counts.repeated,
+                unknown: counts.unknown,
+            },
+        }
+    }
+
+    /// One line on what the service did wrong; `None` when order and loss are right.
+    pub fn complaint(&self) -> Option<String> {
+        let Order { right, lost, out_of_order, unknown, .. } = &self.order;
+        (!right).then(|| format!("{lost} deliveries lost, {out_of_order} out of order, {unknown} never published"))
+    }
+}
+
+impl Latency {
+    fn of(micros: &Histogram<u64>) -> Self {
+        let ms = |us: u64| us as f64 / 1e3;
+        let at = |quantile| ms(micros.value_at_quantile(quantile));
+        Self { p50: at(0.50), p90: at(0.90), p99: at(0.99), max: ms(micros.max()) }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { load, order, redis, cpu_us_per_delivery: cpu, .. } = self;
+        let figure = |figure: Option<f64>| figure.map_or("not seen".to_owned(), |figure| format!("{figure:.1} µs"));
+        writeln!(f, "{load}")?;
+        writeln!(f, "deliveries per second   {:.0}", self.deliveries_per_second)?;
+        writeln!(f, "  deliveries, time      {} in {:.2} s", self.deliveries, self.seconds)?;
+        if let Some(Latency { p50, p90, p99, max }) = &self.latency_ms {
+            writeln!(f, "latency                 p50 {p50:.1}  p90 {p90:.1}  p99 {p99:.1}  max {max:.1} ms")?;
+        }
+        writeln!(f, "CPU per delivery")?;
+        writeln!(f, "  recadero serve        {}", figure(cpu.service))?;
+        writeln!(f, "  Redis                 {}", figure(cpu.redis))?;
+        writeln!(f, "  RabbitMQ              {}", figure(cpu.rabbitmq))?;
+        writeln!(f, "  receivers, publisher  {}", figure(cpu.bench))?;
+        writeln!(f, "Redis scripts           {:.3} calls per delivery", redis.script_calls_per_delivery)?;
+        writeln!(f, "  inside one            {:.1} µs", redis.us_per_script_call)?;
+        if let Some(bytes) = self.service_resident_max_bytes {
+            writeln!(f, "memory of serve, most   {:.1} MiB", bytes as f64 / f64::from(1 << 20))?;
+        }
+        let right = if order.right { "right" } else { "WRONG" };
+        write!(f, "order and loss          {right}: {} of {} arrived", order.expected - order.lost, order.expected)?;
+        write!(f, ", {} lost, {} out of order", order.lost, order.out_of_order)?;
+        write!(f, ", {} repeated, {} unknown", order.repeated, order.unknown)
+    }
+}

@@ -1,0 +1,155 @@
+//! The service under measurement: workspaces and endpoints in its store, the process itself, and what is left of it.
+
+use std::net::SocketAddr;
+use std::process::{ExitStatus, Stdio};
+
+use anyhow::{Context, ensure};
+use tokio::process::{Child, Command};
+
+use super::plan::Plan;
+use super::usage::Process;
+use crate::clock::Clock;
+use crate::command::serve::store_options;
+use crate::config::{ConfigError, ServeOptions, Settings};
+use crate::consume::amqp::{self, AmqpUrl};
+use crate::consume::topology::Topology;
+use crate::deliver::sign::Secret;
+use crate::observe::signal::{Signals, Tap};
+use crate::store::records::{Config, Put, Records, SigningSecret, Workspace};
+use crate::store::redis::RedisStore;
+
+/// Endpoints are set side by side, by workspace; this many workspaces at once.
+const WORKSPACES_AT_ONCE: usize = 64;
+
+/// The options of the service: those that were given, but in a place of its own, and patient with what is measured.
+pub fn options(given: ServeOptions, name: &str, plan: &Plan) -> ServeOptions {
+    let event_types = plan.event_types().map(|event_type| event_type.to_string()).collect::<Vec<_>>().join(",");
+    given.with([
+        ("roles", "router,deliverer,notifier"),
+        ("amqp-exchange", name),
+        ("declare", "true"),
+        ("redis-prefix", name),
+        ("ops-addr", "127.0.0.1:0"),
+        ("extra-event-types", event_types.as_str()),
+        ("max-event-bytes", "16MiB"),
+        ("max-endpoints", "100000"),
+        ("quota-limit", "100000"),
+        // A queue filled before is a backlog of the run's own; none of it may be dropped.
+        ("backlog-max-events", "100000000"),
+        ("backlog-max-bytes", "1024GiB"),
+        ("allow-http", "true"),
+        ("allow-nets", "127.0.0.0/8"),
+        ("allow-ports", "all"),
+        ("egress-proxy", ""),
+        ("log", "warn,lapin=off"),
+        ("log-format", "text"),
+    ])
+}
+
+/// Where the service works, and nobody else.
+pub struct Place {
+    settings: Settings,
+    url: AmqpUrl,
+    topology: Topology,
+    store: RedisStore,
+}
+
+impl Place {
+    /// Opens it; nothing is there yet but the store's own record.
+    pub async fn open(settings: Settings) -> anyhow::Result<Self> {
+        let url = settings.amqp.url.reveal().parse();
+        let url = url.map_err(|problem: String| ConfigError::of("amqp-url", problem))?;
+        let topology = Topology { exchange: settings.amqp.exchange.clone(), queues: settings.amqp.queues };
+        let store =
+            RedisStore::open(store_options(&settings), Signals::new([] as [std::sync::Arc<dyn Tap>; 0])).await?;
+        Ok(Self { settings, url, topology, store })
+    }
+
+    /// Declares the queues and sets workspaces and endpoints.
+    pub async fn set_up(&self, plan: Plan, receivers: SocketAddr, clock: &Clock) -> anyhow::Result<()> {
+        amqp::prepare(&self.url, &self.topology, true).await?;
+        let now_ms = u64::try_from(clock.unix().as_millis())?;
+        let mut tasks = tokio::task::JoinSet::new();
+        for number in 0..plan.workspaces() {
+            if tasks.len() == WORKSPACES_AT_ONCE {
+                tasks.join_next().await.context("a task")???;
+            }
+            let plans = &self.settings.policy.plans.entitled;
+            let entitled = plans.first().context("--entitled-plans names none")?.clone();
+            tasks.spawn(set_workspace(self.store.clone(), plan, number, entitled, receivers, now_ms));
+        }
+        while let Some(done) = tasks.join_next().await {
+            done??;
+        }
+        Ok(())
+    }
+
+    /// Deletes queues, exchange and keys; tries each, whatever happens to the other.
+    pub async fn clear(self) -> anyhow::Result<()> {
+        let queues = amqp::remove(&self.url, &self.topology).await;
+        self.store.erase().await.context("the keys of this run are left in Redis")?;
+        queues.context("the queue of this run is left in RabbitMQ")
+    }
+}
+
+async fn set_workspace(
+    store: RedisStore,
+    plan: Plan,
+    number: u64,
+    entitled: String,
+    receivers: SocketAddr,
+    now_ms: u64,
+) -> anyhow::Result<()> {
+    let workspace = plan.workspace(number);
+    let record = Workspace { plan: entitled, name: "bench".to_owned(), notify: Vec::new(), locale: "en".to_owned() };
+    store.put_workspace(&workspace, &record).await?;
+    for index in plan.endpoints_of(number) {
+        let (_, endpoint, event_type) = plan.endpoint(index);
+        let text = Secret::from_random(rand::random()).expose().to_owned();
+        let config = Config {
+            version: 1,
+            url: format!("http://{receivers}/{index}"),
+            events: vec![event_type],
+            description: String::new(),
+            lanes: plan.lanes(),
+            headers: Vec::new(),
+            secrets: vec![SigningSecret { text, until_ms: None }],
+            created_ms: now_ms,
+            updated_ms: now_ms,
+        };
+        let put = store.put_endpoint(&workspace, &endpoint, &config).await?;
+        ensure!(put == Put::Done, "endpoint {index} could not be set: {put:?}");
+    }
+    Ok(())
+}
+
+/// A running `recadero serve`; dropping it kills it.
+pub struct Served {
+    child: Child,
+    /// The process.
+    pub process: Process,
+}
+
+impl Served {
+    /// Starts this very program as the service.
+    pub fn start(options: &ServeOptions) -> anyhow::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("serve").stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RECADERO_")) {
+            command.env_remove(name);
+        }
+        let child = command.envs(options.environment()).spawn().context("recadero serve could not be started")?;
+        let process = Process(child.id().context("recadero serve has ended at once")?);
+        Ok(Self { child, process })
+    }
+
+    /// Waits for an end that nobody asked for.
+    pub async fn ended(&mut self) -> std::io::Result<ExitStatus> {
+        self.child.wait().await
+    }
+
+    /// Kills it. What it leaves is deleted with all the rest, so there is nothing to finish.
+    pub async fn end(mut self) -> std::io::Result<()> {
+        self.child.kill().await
+    }
+}
