@@ -29,7 +29,17 @@ use super::{Broker, BrokerError, Subscription};
 
 /// Where RabbitMQ is: an `amqp` or `amqps` URL. Shown without its password.
 #[derive(Clone, PartialEq, Eq)]
-pub struct AmqpUrl(AMQPUri);
+pub struct AmqpUrl {
+    uri: AMQPUri,
+    text: String,
+}
+
+impl AmqpUrl {
+    /// The URL as it was given, password and all: for a process that is started with it.
+    pub fn reveal(&self) -> &str {
+        &self.text
+    }
+}
 
 impl FromStr for AmqpUrl {
     type Err = String;
@@ -42,13 +52,13 @@ impl FromStr for AmqpUrl {
         {
             uri.authority.host = address.to_string();
         }
-        Ok(Self(uri))
+        Ok(Self { uri, text: text.to_owned() })
     }
 }
 
 impl fmt::Display for AmqpUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(uri) = self;
+        let Self { uri, .. } = self;
         let colons = uri.authority.host.contains(':');
         let (open, close) = if colons { ("[", "]") } else { ("", "") };
         write!(f, "{}://{open}{}{close}:{}/{}", uri.scheme, uri.authority.host, uri.authority.port, uri.vhost)
@@ -130,8 +140,8 @@ mod tests {
     fn a_url_is_shown_without_its_password() {
         let url: AmqpUrl = "amqps://user:secret@[::1]:5673/%2f".parse().unwrap();
         assert_eq!(format!("{url} {url:?}"), "amqps://[::1]:5673// amqps://[::1]:5673//");
-        assert_eq!(url.0.authority.host, "::1");
-        assert_eq!(url.0.authority.userinfo.password, "secret");
+        assert_eq!(url.uri.authority.host, "::1");
+        assert_eq!(url.uri.authority.userinfo.password, "secret");
         assert!("http://127.0.0.1".parse::<AmqpUrl>().is_err());
     }
 }

@@ -10,7 +10,7 @@ use super::plan::Plan;
 use super::usage::Process;
 use crate::clock::Clock;
 use crate::command::serve::store_options;
-use crate::config::{ConfigError, ServeOptions, Settings};
+use crate::config::{Amqp, ServeOptions, Settings};
 use crate::consume::amqp::{self, AmqpUrl};
 use crate::consume::topology::Topology;
 use crate::deliver::sign::Secret;
@@ -57,9 +57,7 @@ pub struct Place {
 impl Place {
     /// Opens it; nothing is there yet but the store's own record.
     pub async fn open(settings: Settings) -> anyhow::Result<Self> {
-        let url = settings.amqp.url.reveal().parse();
-        let url = url.map_err(|problem: String| ConfigError::of("amqp-url", problem))?;
-        let topology = Topology { exchange: settings.amqp.exchange.clone(), queues: settings.amqp.queues };
+        let Amqp { url, topology } = settings.amqp.clone();
         let store =
             RedisStore::open(store_options(&settings), Signals::new([] as [std::sync::Arc<dyn Tap>; 0])).await?;
         Ok(Self { settings, url, topology, store })

@@ -26,7 +26,7 @@ pub(super) struct Link {
 
 impl Link {
     pub(super) fn new(url: &AmqpUrl, name: &'static str) -> Self {
-        let mut uri = url.0.clone();
+        let mut uri = url.uri.clone();
         uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
         Self { uri, name, prepared: None, connection: Mutex::default() }
     }
