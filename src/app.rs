@@ -24,6 +24,9 @@ use crate::store::Store;
 /// How often a process without a router looks whether the broker is there.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
 
+/// How long the store or the broker may take to be said goodbye to.
+const END_MAX: Duration = Duration::from_secs(2);
+
 /// What the service is made of; each wiring brings its own.
 #[derive(Clone)]
 pub struct Parts {
@@ -107,23 +110,21 @@ pub async fn run(options: Options, parts: Parts, stop: CancellationToken) {
         background.spawn(notify::run(options.partitions, store, couriers, signals, last.clone()));
     }
     if let Some(deliverer) = deliverer {
-        tasks.spawn(deliverer.run(members, stop.clone()));
+        tasks.spawn(deliverer.run(members.clone(), stop.clone()));
     }
 
     stop.cancelled().await;
     tasks.close();
+    // The others take over at once; leases keep what is under way apart. Bounded: the store may be away.
+    let _ = tokio::time::timeout(END_MAX, members.leave(&*parts.store)).await;
     // A router that waits for a store that is away must not hold the process: the queue keeps its events.
     if tokio::time::timeout(options.grace + Duration::from_secs(1), tasks.wait()).await.is_err() {
         tracing::warn!("the grace has ended before everything did");
     }
     last.cancel();
     background.close();
-    background.wait().await;
-    // After the last heartbeat, or it would be taken back.
-    if options.deliverer
-        && let Err(error) = parts.store.leave(&options.name).await
-    {
-        tracing::debug!(%error, "could not say goodbye; the others will notice within three seconds");
+    if tokio::time::timeout(END_MAX, background.wait()).await.is_err() {
+        tracing::warn!("something would not end and is left behind");
     }
 }
 
@@ -131,7 +132,7 @@ pub async fn run(options: Options, parts: Parts, stop: CancellationToken) {
 async fn watch_broker(publisher: Arc<dyn Publisher>, signals: Signals, stop: CancellationToken) {
     let mut connected = None;
     loop {
-        let reached = publisher.reach().await;
+        let Some(reached) = stop.run_until_cancelled(publisher.reach()).await else { return };
         if connected.replace(reached.is_ok()) != Some(reached.is_ok()) {
             let detail = reached.as_ref().err().map(ToString::to_string);
             signals.emit(&Signal::Broker { connected: reached.is_ok(), detail: detail.as_deref() });

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +27,10 @@ use crate::store::redis::{self, RedisStore};
 const OPEN_AGAIN: [Duration; 4] =
     [Duration::from_millis(250), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
 
+/// File descriptors for all but attempts under way: connections to the store, the broker and the API, idle ones to
+/// endpoints, the log.
+const OTHER_DESCRIPTORS: usize = 1024;
+
 /// Runs the service
 ///
 /// Takes events from RabbitMQ into ordered lanes in Redis and delivers them. Every option is an environment variable as
@@ -39,9 +44,14 @@ pub struct Options {
 
 /// Runs the command.
 pub fn run(options: Options) -> anyhow::Result<()> {
-    let settings = options.serve.check()?;
+    let mut settings = options.serve.check()?;
     log::init(&settings.log)?;
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run_service(settings))
+    settings.max_slow = settings.max_slow.min(slow_max_by_descriptors(settings.max_inflight));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let served = runtime.block_on(run_service(settings));
+    // Not dropped: that would wait for a name lookup that hangs.
+    runtime.shutdown_background();
+    served
 }
 
 async fn run_service(settings: Settings) -> anyhow::Result<()> {
@@ -91,8 +101,12 @@ async fn serve_parts(
     }));
     let http =
         http_listener.map(|listener| tokio::spawn(serve(listener, routes, stop.clone(), settings.shutdown_grace)));
-    let work = tokio::spawn(app::run(app_options(settings), parts, stop.clone()));
-    stop.cancelled().await;
+    let mut work = tokio::spawn(app::run(app_options(settings), parts, stop.clone()));
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => {}
+        ended = &mut work => return ended.context("the service ended by itself"),
+    }
     tracing::info!("stopping: attempts under way are finished");
     health.drain();
     if let Some(http) = http {
@@ -178,6 +192,16 @@ fn app_options(settings: &Settings) -> app::Options {
     }
 }
 
+/// Raises the limit of file descriptors as far as it may be raised, and answers how many slow attempts it leaves room for.
+fn slow_max_by_descriptors(inflight_max: usize) -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    // Where it may not be raised, what it was is what there is.
+    let current = if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current };
+    let descriptors = current.map_or(usize::MAX, |current| usize::try_from(current).unwrap_or(usize::MAX));
+    descriptors.saturating_sub(inflight_max).saturating_sub(OTHER_DESCRIPTORS)
+}
+
 /// A token that is cancelled by SIGTERM or SIGINT; a second one ends the process at once.
 pub fn stop_on_signals() -> anyhow::Result<CancellationToken> {
     let mut terminate = signal(SignalKind::terminate())?;
@@ -193,7 +217,7 @@ pub fn stop_on_signals() -> anyhow::Result<CancellationToken> {
             }
             asked.cancel();
             if times > 1 {
-                std::process::exit(130);
+                std::process::exit(1);
             }
         }
     });

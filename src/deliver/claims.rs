@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 
+use super::Tools;
 use super::members::Members;
 use super::worker::{BEGIN_WITHIN, Shared};
 use crate::decide::ids::{LaneId, Partition};
@@ -18,6 +19,10 @@ const POLLS_AT_ONCE_MAX: usize = 32;
 
 /// How often a claim is repeated before its lanes are left to the next poll.
 const CLAIM_TRIES_MAX: u32 = 3;
+
+/// How often, and how long apart, an unheard lease is put back; together about as long as a lease.
+const FORGET_TRIES_MAX: u32 = 15;
+const FORGET_AGAIN: Duration = Duration::from_secs(1);
 
 /// The pause before a claim is repeated.
 const CLAIM_AGAIN: Duration = Duration::from_millis(250);
@@ -40,6 +45,8 @@ pub struct Found {
     pub lanes: Vec<(Pool, LaneId)>,
     /// Where there may be more.
     pub deep: Vec<(Partition, Pool)>,
+    /// Whether the store did not answer.
+    pub away: bool,
 }
 
 /// Polls. Of the partitions that others look after, only lanes that they are late for count.
@@ -52,7 +59,13 @@ pub async fn poll(shared: &Shared, asks: Vec<Ask>, members: &Members) -> Found {
         .await;
     let mut found = Found::default();
     for (Ask { partition, pool, limit }, answer) in answers {
-        let Ok(due) = answer else { continue }; // The store says so itself; the next poll asks again.
+        let due = match answer {
+            Ok(due) => due,
+            Err(error) => {
+                found.away |= matches!(error, StoreError::Unavailable(_));
+                continue; // The next poll asks again.
+            }
+        };
         let mine = members.is_mine(partition);
         if due.len() == limit && mine {
             found.deep.push((partition, pool));
@@ -75,7 +88,20 @@ pub async fn claim(shared: &Shared, partition: Partition, wants: &[Want], asked:
         }
         tokio::time::sleep(CLAIM_AGAIN).await;
     }
+    tokio::spawn(forget(shared.tools.clone(), partition, wants.to_vec()));
     Vec::new()
+}
+
+/// The store may have given leases that nobody heard of: puts them back when it answers again, or leaves them to end.
+async fn forget(tools: Tools, partition: Partition, wants: Vec<Want>) {
+    for want in wants {
+        for _ in 0..FORGET_TRIES_MAX {
+            match tools.store.give_back(partition, &want.lane, want.token).await {
+                Ok(()) | Err(StoreError::Refused(_)) => break,
+                Err(_) => tokio::time::sleep(FORGET_AGAIN).await,
+            }
+        }
+    }
 }
 
 /// The store refuses the group: whoever it is about, the others get their lanes.

@@ -4,6 +4,7 @@
 //! moves only its own share. This is advice for polls and wakes; leases alone decide who works on a lane.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -23,6 +24,7 @@ const LISTEN_AGAIN: Duration = Duration::from_millis(500);
 /// The deliverers alive, as of the last beat that the store answered.
 pub struct Members {
     me: Option<String>,
+    leaving: AtomicBool,
     alive: watch::Sender<Arc<[String]>>,
 }
 
@@ -30,7 +32,7 @@ impl Members {
     /// For a deliverer of this name, or for a process that only wakes others (`None`).
     pub fn new(me: Option<String>) -> Arc<Self> {
         let alive = watch::Sender::new(me.iter().cloned().collect());
-        Arc::new(Self { me, alive })
+        Arc::new(Self { me, leaving: AtomicBool::new(false), alive })
     }
 
     /// This process's name among the deliverers, if it is one.
@@ -49,11 +51,22 @@ impl Members {
         owner(&self.alive.borrow(), partition).is_none_or(|owner| owner == me)
     }
 
+    /// Says goodbye, so that others look after this process's partitions while it finishes what it began.
+    pub async fn leave(&self, store: &dyn Store) {
+        self.leaving.store(true, Ordering::Relaxed);
+        if let Some(me) = &self.me
+            && let Err(error) = store.leave(me).await
+        {
+            tracing::debug!(%error, "could not say goodbye; the others will notice within three seconds");
+        }
+    }
+
     /// Beats until `stop`, and tells whether the store is there. While it is away, what was last known holds.
     pub async fn beat(self: Arc<Self>, store: Arc<dyn Store>, signals: Signals, stop: CancellationToken) {
         let mut connected = None;
         loop {
-            let beat = store.beat(self.me.as_deref()).await;
+            let me = self.me.as_deref().filter(|_| !self.leaving.load(Ordering::Relaxed));
+            let beat = store.beat(me).await;
             if connected.replace(beat.is_ok()) != Some(beat.is_ok()) {
                 let detail = beat.as_ref().err().map(ToString::to_string);
                 signals.emit(&Signal::Store { connected: beat.is_ok(), detail: detail.as_deref() });

@@ -34,6 +34,11 @@ use crate::store::lanes::{Claim, Pool, Want};
 /// How often the partitions that this process looks after are polled; finds what a lost wake missed.
 const POLL_EVERY: Duration = Duration::from_millis(500);
 
+/// How long nothing is claimed after the store was away: outcomes that could not be recorded get in first, here and
+/// elsewhere, or leases that ended meanwhile would be taken over and their attempts repeated. Longer than the longest
+/// pause between the tries of a commit.
+const CLAIM_AFTER_OUTAGE: Duration = Duration::from_secs(2);
+
 /// Every how many polls the other processes' partitions are looked at as well.
 const HELP_EVERY: u32 = 2;
 
@@ -90,8 +95,9 @@ pub struct Scheduler {
     ready: [VecDeque<LaneId>; 2],
     /// The lanes in `ready`.
     known: BTreeSet<LaneId>,
-    /// The lanes with a worker here. Never claimed meanwhile: a lease may have ended while its commit cannot get in.
-    busy: BTreeSet<LaneId>,
+    /// The lanes with a worker here, and whether one was announced meanwhile. Never claimed: a lease may have ended while
+    /// its commit cannot get in.
+    busy: BTreeMap<LaneId, bool>,
     retries: BinaryHeap<Reverse<(Instant, LaneId)>>,
     deep: BTreeSet<(Partition, Pool)>,
     /// Lanes that hold a place, by worker; those among the slow are in `slow`.
@@ -99,6 +105,9 @@ pub struct Scheduler {
     slow: BTreeMap<u64, Working>,
     worker_last: u64,
     polling: bool,
+    /// Whether the store did not answer the last poll.
+    away: bool,
+    claim_after: Instant,
     polls: u32,
     claiming: usize,
     tasks: TaskTracker,
@@ -127,13 +136,15 @@ impl Scheduler {
             grace: options.grace,
             ready: [VecDeque::new(), VecDeque::new()],
             known: BTreeSet::new(),
-            busy: BTreeSet::new(),
+            busy: BTreeMap::new(),
             retries: BinaryHeap::new(),
             deep: BTreeSet::new(),
             placed: BTreeMap::new(),
             slow: BTreeMap::new(),
             worker_last: 0,
             polling: false,
+            away: false,
+            claim_after: Instant::now(),
             polls: 0,
             claiming: 0,
             tasks: TaskTracker::new(),
@@ -150,6 +161,7 @@ impl Scheduler {
         while !stop.is_cancelled() {
             self.dispatch(&members);
             let retry_at = self.retries.peek().map(|Reverse((at, _))| *at);
+            let claim_at = (self.claim_after > Instant::now()).then_some(self.claim_after);
             let tick = async {
                 match self.placed.is_empty() {
                     true => std::future::pending().await,
@@ -166,6 +178,7 @@ impl Scheduler {
                     poll_at = Instant::now() + POLL_EVERY;
                 }
                 () = sleep_until(retry_at) => self.retries_due(),
+                () = sleep_until(claim_at) => {}
                 () = tick => {
                     self.look_for_slowness();
                     slowness_at = Instant::now() + SLOWNESS_EVERY;
@@ -215,8 +228,10 @@ impl Scheduler {
                 }
             }
             Note::Left { id, left } => {
-                let Working { pool, lane, .. } = self.leave(id);
+                let (Working { pool, lane, .. }, announced) = self.leave(id);
                 match left {
+                    // An event came after the worker had found the lane empty.
+                    Left::Resting if announced => self.learn(pool, lane),
                     Left::Resting => {}
                     Left::Ready => self.learn(pool, lane),
                     Left::Waiting(pause) if self.retries.len() < RETRIES_MAX => {
@@ -227,6 +242,9 @@ impl Scheduler {
             }
             Note::Polled(found) => {
                 self.polling = false;
+                if std::mem::replace(&mut self.away, found.away) && !found.away {
+                    self.claim_after = Instant::now() + CLAIM_AFTER_OUTAGE;
+                }
                 for (pool, lane) in found.lanes {
                     self.learn(pool, lane);
                 }
@@ -243,8 +261,12 @@ impl Scheduler {
 
     /// Remembers that a lane is ready. The pool may be wrong; the claim will tell.
     fn learn(&mut self, pool: Pool, lane: LaneId) {
+        if let Some(announced) = self.busy.get_mut(&lane) {
+            *announced = true;
+            return;
+        }
         let queue = &mut self.ready[index(pool)];
-        if queue.len() < READY_MAX && !self.busy.contains(&lane) && self.known.insert(lane.clone()) {
+        if queue.len() < READY_MAX && self.known.insert(lane.clone()) {
             queue.push_back(lane);
         }
     }
@@ -300,6 +322,9 @@ impl Scheduler {
 
     fn poll(&mut self, members: &Arc<Members>) {
         self.show_places();
+        if self.polling {
+            return;
+        }
         self.polls = self.polls.wrapping_add(1);
         let help = self.polls.is_multiple_of(HELP_EVERY);
         let partitions = (0..self.shared.partitions).map(Partition);

@@ -75,7 +75,7 @@ pub async fn work(shared: &Shared, slot: &Slot, mut lease: Box<Lease>, mut asked
         slot.begin(begin);
         let attempted = shared.targets.send(&lease, signed_at, random.next_u64()).await;
         slot.end();
-        let ended = clock.boot();
+        let (ended, ended_unix) = (clock.boot(), clock.unix());
         events += 1;
 
         let outcome = attempted.answer.outcome(shared.policy.success);
@@ -88,7 +88,7 @@ pub async fn work(shared: &Shared, slot: &Slot, mut lease: Box<Lease>, mut asked
         let partition = Partition::of(&lease.lane.workspace, shared.partitions);
         asked = clock.boot();
         let committed = shared.commits.commit(partition, commit, ended).await;
-        tell(shared, &lease, &attempted, outcome, &committed, next);
+        tell(shared, &lease, &attempted, ended_unix, outcome, &committed, next);
         match committed.after {
             After::Next(following) => lease = following,
             After::Ready => return Left::Ready,
@@ -149,7 +149,15 @@ fn commit(
     }
 }
 
-fn tell(shared: &Shared, lease: &Lease, attempted: &Attempted, outcome: Outcome, committed: &Committed, next: Next) {
+fn tell(
+    shared: &Shared,
+    lease: &Lease,
+    attempted: &Attempted,
+    ended_unix: Duration,
+    outcome: Outcome,
+    committed: &Committed,
+    next: Next,
+) {
     let signals = &shared.tools.signals;
     let lane: &LaneId = &lease.lane;
     if matches!(committed.after, After::Lost) {
@@ -161,8 +169,7 @@ fn tell(shared: &Shared, lease: &Lease, attempted: &Attempted, outcome: Outcome,
         Answer::Failed { .. } => None,
     };
     let received = Duration::from_millis(lease.event.at_ms);
-    let latency = (outcome == Outcome::Delivered && !lease.event.resend)
-        .then(|| shared.tools.clock.unix().saturating_sub(received));
+    let latency = (outcome == Outcome::Delivered && !lease.event.resend).then(|| ended_unix.saturating_sub(received));
     let retry_in = match (&committed.after, next) {
         (After::Waiting { .. }, Next::RetryAfter(pause)) => Some(pause),
         _ => None,

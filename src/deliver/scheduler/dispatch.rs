@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rand::RngCore;
+use tokio::time::Instant;
 
 use super::{Note, Scheduler, Working, index};
 use crate::decide::ids::{LaneId, Partition};
@@ -23,6 +24,9 @@ const PASSED_OVER_MAX: usize = 64;
 impl Scheduler {
     /// Claims ready lanes into the free places.
     pub(super) fn dispatch(&mut self, members: &Arc<Members>) {
+        if Instant::now() < self.claim_after {
+            return;
+        }
         for pool in [Pool::Healthy, Pool::Suspect] {
             self.dispatch_pool(pool);
             let waits = !self.ready[index(pool)].is_empty();
@@ -65,7 +69,7 @@ impl Scheduler {
     fn want(&mut self, pool: Pool, lane: LaneId, groups: &mut BTreeMap<Partition, Vec<Want>>) {
         self.known.remove(&lane);
         let partition = Partition::of(&lane.workspace, self.shared.partitions);
-        if self.busy.contains(&lane) || self.shared.commits.troubled(partition) {
+        if self.busy.contains_key(&lane) || self.shared.commits.troubled(partition) {
             return; // A poll finds it again.
         }
         let taken = self.places.take(pool, &lane.workspace);
@@ -94,7 +98,10 @@ impl Scheduler {
         let (pool, workspace) = (lease.pool, lease.lane.workspace.clone());
         if pool != reserved {
             self.places.give(reserved, &workspace);
-            if !self.places.take(pool, &workspace) {
+            let others_first = pool == Pool::Suspect
+                && !self.ready[index(pool)].is_empty()
+                && self.places.over_suspect_share(&workspace);
+            if others_first || !self.places.take(pool, &workspace) {
                 let shared = self.shared.clone();
                 self.tasks.spawn(async move { claims::give_back_all(&shared, vec![Claim::Leased(lease)]).await });
                 return;
@@ -103,7 +110,7 @@ impl Scheduler {
         self.worker_last += 1;
         let (id, seed) = (self.worker_last, self.random.next_u64());
         let slot = Arc::new(Slot::default());
-        self.busy.insert(lease.lane.clone());
+        self.busy.insert(lease.lane.clone(), false);
         self.placed.insert(id, Working { slot: slot.clone(), pool, lane: lease.lane.clone() });
         let (shared, notes) = (self.shared.clone(), self.notes.0.clone());
         self.tasks.spawn(async move {
@@ -113,8 +120,8 @@ impl Scheduler {
         });
     }
 
-    /// Takes a worker's place back.
-    pub(super) fn leave(&mut self, id: u64) -> Working {
+    /// Takes a worker's place back; answers also whether its lane was announced meanwhile.
+    pub(super) fn leave(&mut self, id: u64) -> (Working, bool) {
         let working = if let Some(working) = self.placed.remove(&id) {
             self.places.give(working.pool, &working.lane.workspace);
             working
@@ -123,7 +130,7 @@ impl Scheduler {
             self.places.end_slow(&working.lane.workspace);
             working
         };
-        self.busy.remove(&working.lane);
-        working
+        let announced = self.busy.remove(&working.lane).unwrap_or(false);
+        (working, announced)
     }
 }
