@@ -75,25 +75,29 @@ pub async fn work(shared: &Shared, slot: &Slot, mut lease: Box<Lease>, mut asked
         slot.begin(begin);
         let attempted = shared.targets.send(&lease, signed_at, random.next_u64()).await;
         slot.end();
-        let (ended, ended_unix) = (clock.boot(), clock.unix());
+        let ended = Ended {
+            outcome: attempted.answer.outcome(shared.policy.success),
+            next: retry::after_failure(lease.attempt, &shared.policy.retry_delays),
+            attempted,
+            signed_at,
+            boot: clock.boot(),
+            unix: clock.unix(),
+        };
         events += 1;
 
-        let outcome = attempted.answer.outcome(shared.policy.success);
-        let next = retry::after_failure(lease.attempt, &shared.policy.retry_delays);
-        let turn_over = events >= TURN_EVENTS_MAX || ended.saturating_sub(turn_began) > TURN_TIME_MAX;
+        let turn_over = events >= TURN_EVENTS_MAX || ended.boot.saturating_sub(turn_began) > TURN_TIME_MAX;
         let wanted = shared.wanted[usize::from(lease.pool == Pool::Suspect)].load(Ordering::Relaxed);
         let more = !(slot.is_slow() || turn_over && wanted || shared.draining.load(Ordering::Relaxed));
-        let commit = commit(&lease, &attempted, outcome, next, signed_at, more);
 
         let partition = Partition::of(&lease.lane.workspace, shared.partitions);
         asked = clock.boot();
-        let committed = shared.commits.commit(partition, commit, ended).await;
-        tell(shared, &lease, &attempted, ended_unix, outcome, &committed, next);
+        let committed = shared.commits.commit(partition, commit(&lease, &ended, more), ended.boot).await;
+        tell(shared, &lease, &ended, &committed);
         match committed.after {
             After::Next(following) => lease = following,
             After::Ready => return Left::Ready,
             After::Waiting { .. } => {
-                let Next::RetryAfter(pause) = next else { return Left::Ready };
+                let Next::RetryAfter(pause) = ended.next else { return Left::Ready };
                 return Left::Waiting(pause);
             }
             After::Idle | After::Held | After::Lost | After::Gone => return Left::Resting,
@@ -110,15 +114,21 @@ async fn give_back(shared: &Shared, lease: &Lease) -> Left {
     }
 }
 
-fn commit(
-    lease: &Lease,
-    attempted: &Attempted,
+/// An attempt that ended, and what the rules say of it.
+struct Ended {
+    attempted: Attempted,
     outcome: Outcome,
     next: Next,
+    /// The Unix time it was signed with.
     signed_at: Duration,
-    more: bool,
-) -> Commit {
-    let (status, excerpt) = match &attempted.answer {
+    /// When it ended, on the clock that runs during suspend.
+    boot: Duration,
+    /// When it ended, Unix time.
+    unix: Duration,
+}
+
+fn commit(lease: &Lease, ended: &Ended, more: bool) -> Commit {
+    let (status, excerpt) = match &ended.attempted.answer {
         Answer::Status { status, excerpt } => (Some(*status), excerpt.clone()),
         Answer::Failed { detail, .. } => (None, detail.clone()),
     };
@@ -126,11 +136,11 @@ fn commit(
         event_id: lease.event.id.clone(),
         event_type: lease.event.event_type.clone(),
         attempt: lease.attempt,
-        duration_ms: u64::try_from(attempted.took.as_millis()).unwrap_or(u64::MAX),
-        outcome,
+        duration_ms: u64::try_from(ended.attempted.took.as_millis()).unwrap_or(u64::MAX),
+        outcome: ended.outcome,
         status,
         excerpt,
-        signed_at: signed_at.as_secs(),
+        signed_at: ended.signed_at.as_secs(),
         resend: lease.event.resend,
     };
     Commit {
@@ -140,8 +150,8 @@ fn commit(
         round: lease.round,
         attempt: lease.attempt,
         generation: lease.generation,
-        outcome,
-        next,
+        outcome: ended.outcome,
+        next: ended.next,
         ended_ago: Duration::ZERO,
         row: Arc::new(row),
         more,
@@ -149,15 +159,8 @@ fn commit(
     }
 }
 
-fn tell(
-    shared: &Shared,
-    lease: &Lease,
-    attempted: &Attempted,
-    ended_unix: Duration,
-    outcome: Outcome,
-    committed: &Committed,
-    next: Next,
-) {
+fn tell(shared: &Shared, lease: &Lease, ended: &Ended, committed: &Committed) {
+    let Ended { attempted, outcome, next, .. } = ended;
     let signals = &shared.tools.signals;
     let lane: &LaneId = &lease.lane;
     if matches!(committed.after, After::Lost) {
@@ -169,9 +172,9 @@ fn tell(
         Answer::Failed { .. } => None,
     };
     let received = Duration::from_millis(lease.event.at_ms);
-    let latency = (outcome == Outcome::Delivered && !lease.event.resend).then(|| ended_unix.saturating_sub(received));
+    let latency = (*outcome == Outcome::Delivered && !lease.event.resend).then(|| ended.unix.saturating_sub(received));
     let retry_in = match (&committed.after, next) {
-        (After::Waiting { .. }, Next::RetryAfter(pause)) => Some(pause),
+        (After::Waiting { .. }, Next::RetryAfter(pause)) => Some(*pause),
         _ => None,
     };
     signals.emit(&Signal::Attempted {
@@ -179,7 +182,7 @@ fn tell(
         event: &lease.event.id,
         event_type: &lease.event.event_type,
         attempt: lease.attempt,
-        outcome,
+        outcome: *outcome,
         status,
         took: attempted.took,
         latency,
