@@ -4,10 +4,10 @@
 //! operators run, and its costs can be told from those of the load. Exchange, queue and keys are the run's own, and are
 //! deleted at the end, also after Ctrl-C.
 //!
-//! - [`plan`]: which events there are, and who hears them;
-//! - [`load`] publishes, [`receiver`] receives, [`tally`] checks;
-//! - [`service`]: the service under measurement;
-//! - [`usage`], [`report`]: what it cost.
+//! - `plan`: which events there are, and who hears them;
+//! - `load` publishes, `receiver` receives, `tally` checks;
+//! - `service`: the service under measurement;
+//! - `usage`, `report`: what it cost.
 //!
 //! Rejected: wiring the parts in this process, as `dev` does. The load would share its runtime and its figures.
 

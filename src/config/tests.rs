@@ -254,3 +254,12 @@ fn the_help_lists_every_option_with_its_variable_and_default_and_no_value_of_the
     }
     command.debug_assert();
 }
+
+#[test]
+fn what_is_set_goes_before_what_was_given_and_can_be_handed_to_another_process() {
+    let given = ServeOptions::of([("redis-url-file", "/nonexistent"), ("timeout", "1s")]);
+    let options = given.with([("redis-url", "redis://127.0.0.1:1"), ("timeout", "2s")]);
+    let environment: Vec<_> = options.environment().collect();
+    let expected = [("RECADERO_REDIS_URL", "redis://127.0.0.1:1"), ("RECADERO_TIMEOUT", "2s")];
+    assert_eq!(environment, expected.map(|(name, value)| (name.to_owned(), OsStr::new(value))));
+}

@@ -18,6 +18,9 @@ pub const GROUPS_MAX: u64 = 256;
 /// Most deliveries of one run: each is remembered.
 const DELIVERIES_MAX: u64 = 1 << 30;
 
+/// The largest event that any setting lets through.
+const PAYLOAD_BYTES_MAX: usize = 16 << 20;
+
 /// The figures that a run is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
@@ -39,11 +42,15 @@ pub struct Event {
 }
 
 impl Plan {
-    /// Checks the figures against each other. `hanging` is a share, 0 to 1.
+    /// Checks the figures against each other.
     pub fn new(options: &super::Load) -> anyhow::Result<Self> {
         let super::Load { endpoints, workspaces, fan_out, lanes, payload, hanging, .. } = *options;
-        ensure!(endpoints % (workspaces * fan_out) == 0, "--endpoints is not a multiple of --workspaces × --fan-out");
+        ensure!(
+            endpoints.is_multiple_of(workspaces * fan_out),
+            "--endpoints is not a multiple of --workspaces × --fan-out"
+        );
         ensure!((0.0..1.0).contains(&hanging), "--hanging is a share: 0 or more, and less than 1");
+        ensure!(payload <= PAYLOAD_BYTES_MAX, "--payload is at most {PAYLOAD_BYTES_MAX}");
         let hanging = (endpoints as f64 * hanging).round() as u64;
         ensure!(hanging < endpoints, "--hanging leaves no endpoint to be measured");
         let plan = Self { endpoints, workspaces, fan_out, lanes, hanging, payload };
