@@ -187,6 +187,8 @@ async fn failures_of_several_endpoints_and_processes_count_together() {
 
     publish("message.received", 6).await;
     service.until_disabled(&endpoints[1]).await;
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(receiver.count(), 31, "it is the 31st failure that disables");
     let status = [service.status(&endpoints[0]).await, service.status(&endpoints[2]).await];
     assert_eq!(status, ["enabled", "enabled"], "the one that failed is disabled");
     assert_eq!(service.failures("acme").await, 20, "those of the two others");

@@ -242,10 +242,11 @@ async fn an_event_that_its_script_refuses_ends_as_store_error_and_its_neighbours
     let queue = record[0].replace(":ep:", ":queue:") + ".1.0";
     service.redis.cli(&["SET", &queue, "a string"]).await;
 
-    for number in 0..20 {
-        let key = if number % 5 == 2 { "comment.created" } else { "message.sent" };
-        service.publisher.event(key, "acme", &number.to_string(), b"{}").await;
-    }
+    let ids: Vec<_> = (0..20).map(|number| number.to_string()).collect();
+    let key = |number: usize| if number % 5 == 2 { "comment.created" } else { "message.sent" };
+    // Close together, so that they are appended by the same calls.
+    let events = ids.iter().enumerate().map(|(number, id)| (key(number), "acme", id.as_str(), &b"{}"[..]));
+    service.publisher.events(events).await;
     let mut refused = Vec::new();
     for _ in 0..4 {
         let (reason, detail, (key, properties, body)) = rejected.next().await;

@@ -53,6 +53,16 @@ local function append(event)
   end
 end
 
+-- What a write could stumble over is read before the first one: a script that ends in the middle keeps what it has
+-- written, and the batch, appended again, would stand in its lanes twice under the same numbers.
+for i = 1, #L do
+  local l = L[i]
+  if endpoint(l.ep) then
+    lane(l)
+    call('LLEN', l.queue)
+  end
+end
+
 local taken, marks, stale = {}, {}, {}
 for i = 1, #events do
   local event = events[i]
