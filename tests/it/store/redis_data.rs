@@ -18,7 +18,7 @@ async fn keys(server: &RedisServer) -> BTreeSet<String> {
 }
 
 /// A key of `w`'s partition.
-fn key(name: &str) -> String {
+pub fn key(name: &str) -> String {
     let Partition(partition) = Partition::of(&ws("w"), PARTITIONS);
     format!("t:{{p{partition:02}}}:{name}")
 }
