@@ -79,8 +79,8 @@ pub trait Intake: Send + Sync {
     /// Appends a partition's events to their lanes, in order.
     ///
     /// Each event whose id was already seen in its workspace within the dedupe window is answered `Duplicate` and
-    /// not appended (the window is divided into four buckets of time, and an id remembered in the bucket it was taken
-    /// in and the four that follow). At the first event whose routing version is not the present one it stops, a seen
+    /// not appended (the window is divided into four buckets of time, and an id remembered in the bucket it was last
+    /// met in and the four that follow: so a batch that cannot be made durable may be repeated for however long). At the first event whose routing version is not the present one it stops, a seen
     /// id or not, and answers with the present routing in [`Appended::stale`]; what came before is done. An idle lane
     /// of the endpoint's oldest unfinished layout becomes `ready`, whether or not the endpoint is disabled; lanes of
     /// newer layouts are filled but stay out of `due` until the older ones are empty and unleased.

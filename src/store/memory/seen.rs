@@ -13,14 +13,12 @@ pub(super) const BUCKETS: u64 = 4;
 pub(super) struct Seen(BTreeMap<u64, BTreeSet<EventId>>);
 
 impl Seen {
-    /// Whether the id was seen within the window; if not, from now on it was.
+    /// Whether the id was seen within the window; now it is seen, for the first time or again.
     pub fn is_repeat(&mut self, id: &EventId, now_ms: u64, window_ms: u64) -> bool {
         self.forget(now_ms, window_ms);
-        if self.0.values().any(|bucket| bucket.contains(id)) {
-            return true;
-        }
+        let is_repeat = self.0.values().any(|bucket| bucket.contains(id));
         self.0.entry(bucket(now_ms, window_ms)).or_default().insert(id.clone());
-        false
+        is_repeat
     }
 
     pub fn forget(&mut self, now_ms: u64, window_ms: u64) {

@@ -303,25 +303,22 @@ impl Links {
 }
 
 /// What an error of the client means to whoever asked.
+///
+/// Refused is only what is known to be about the very operation, since whoever is refused an event for good puts it
+/// aside. All else (no permission, another password, codes that no release of ours knows) hits every operation alike
+/// and passes when somebody repairs it.
 pub(super) fn failure(error: RedisError) -> StoreError {
     let text = error.to_string();
-    match error.kind() {
-        ErrorKind::Server(kind) => match kind {
-            ServerErrorKind::BusyLoading
-            | ServerErrorKind::ClusterDown
-            | ServerErrorKind::MasterDown
-            | ServerErrorKind::ReadOnly
-            | ServerErrorKind::TryAgain
-            | ServerErrorKind::Moved
-            | ServerErrorKind::Ask => StoreError::Unavailable(text),
-            _ => StoreError::Refused(text),
-        },
-        ErrorKind::Extension => match error.code() {
-            Some("OOM") => StoreError::Full(text),
-            Some("NOREPLICAS" | "MISCONF" | "BUSY" | "UNBLOCKED") => StoreError::Unavailable(text),
-            _ => StoreError::Refused(text),
-        },
-        ErrorKind::UnexpectedReturnType | ErrorKind::InvalidClientConfig => StoreError::Refused(text),
+    match (error.kind(), error.code()) {
+        (ErrorKind::Extension, Some("OOM")) => StoreError::Full(text),
+        (ErrorKind::Extension, Some("WRONGTYPE"))
+        | (ErrorKind::Server(ServerErrorKind::ResponseError | ServerErrorKind::CrossSlot), _)
+        | (ErrorKind::UnexpectedReturnType | ErrorKind::InvalidClientConfig, _) => StoreError::Refused(text),
         _ => StoreError::Unavailable(text),
     }
+}
+
+/// Whether the server knows the connection and does not let it do what it asks.
+pub(super) fn is_forbidden(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) || matches!(error.code(), Some("NOAUTH" | "WRONGPASS"))
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use redis::Value;
+use redis::{RedisError, Value};
 
 use super::RedisStore;
-use super::connect::{Link, Links, Source, failure};
+use super::connect::{Link, Links, Source, failure, is_forbidden};
 use super::durability::{Durability, Wait};
 use super::keys::Keys;
 use super::reply::{exactly, list, number, text};
@@ -130,6 +130,11 @@ fn policy_arguments(policy: &Policy) -> Vec<Bytes> {
     arguments.into_iter().map(Bytes::from).collect()
 }
 
+/// As [`failure`]; but who may not do at the beginning what the service needs is told so for good.
+fn refusal(error: RedisError) -> StoreError {
+    if is_forbidden(&error) { StoreError::Refused(error.to_string()) } else { failure(error) }
+}
+
 /// One setting of the server; `None` when it may not be asked, as on many managed ones.
 async fn setting(link: &mut Link, name: &str) -> Result<Option<String>> {
     let mut command = redis::cmd("CONFIG");
@@ -142,7 +147,7 @@ async fn setting(link: &mut Link, name: &str) -> Result<Option<String>> {
             };
             found.map(text).transpose()
         }
-        Err(error) => match failure(error) {
+        Err(error) => match refusal(error) {
             StoreError::Refused(reason) => {
                 tracing::warn!(setting = name, reason, "the store does not let its setting be checked");
                 Ok(None)
@@ -170,7 +175,7 @@ async fn check_schema(link: &mut Link, keys: &Keys, partitions: u16) -> Result<(
                 // Two processes may begin at once: whoever comes second reads what the first has set.
                 let mut set = redis::cmd("HSETNX");
                 set.arg(keys.meta()).arg(field).arg(ours);
-                link.send(&set).await.map_err(failure)?;
+                link.send(&set).await.map_err(refusal)?;
                 meta(link, keys, field).await?.unwrap_or(ours)
             }
         };
@@ -191,7 +196,7 @@ async fn check_schema(link: &mut Link, keys: &Keys, partitions: u16) -> Result<(
 async fn meta(link: &mut Link, keys: &Keys, field: &str) -> Result<Option<u64>> {
     let mut get = redis::cmd("HGET");
     get.arg(keys.meta()).arg(field);
-    match link.send(&get).await.map_err(failure)? {
+    match link.send(&get).await.map_err(refusal)? {
         Value::Nil => Ok(None),
         stored => number(stored).map(Some),
     }

@@ -1,12 +1,17 @@
 //! What the Redis store leaves behind, and what it finishes that another process had begun.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
+use recadero::clock::Clock;
 use recadero::decide::ids::Partition;
-use recadero::store::lanes::{Claim, Pool};
+use recadero::observe::signal::Signals;
+use recadero::store::lanes::{Claim, Pool, Taken};
 use recadero::store::records::{Put, ResendFrom};
+use recadero::store::redis::RedisStore;
 
-use super::fixture::{PARTITIONS, open_redis};
+use super::fixture::{PARTITIONS, open_redis, redis_options};
 use super::redis_server::RedisServer;
 use super::world::{HOUR, MINUTE, World, ep, ev, lane, ws};
 
@@ -18,7 +23,7 @@ async fn keys(server: &RedisServer) -> BTreeSet<String> {
 }
 
 /// A key of `w`'s partition.
-fn key(name: &str) -> String {
+pub fn key(name: &str) -> String {
     let Partition(partition) = Partition::of(&ws("w"), PARTITIONS);
     format!("t:{{p{partition:02}}}:{name}")
 }
@@ -90,6 +95,43 @@ async fn upkeep_finishes_a_purge_that_was_begun() {
     let left = keys(world.server()).await;
     assert!(!left.iter().any(|key| key.contains("ep_gone")), "{left:?}");
     assert!(!left.contains("purging") && !left.contains("bodies") && !left.contains("refs"), "{left:?}");
+}
+
+/// The same Redis, as a release with another window opens it.
+async fn with_window(world: &World, window: Duration) -> World {
+    let mut policy = world.policy.clone();
+    policy.limits.dedupe_window = window;
+    let options = redis_options(world.server(), policy.clone());
+    let store = RedisStore::open_at(options, Signals::default(), Clock::of(world.time.clone())).await.expect("opens");
+    World::on(Arc::new(store), policy).await
+}
+
+#[tokio::test]
+async fn a_longer_window_remembers_and_forgets() {
+    let world = World::with_endpoint(&open_redis, "ep_a").await;
+    for hours in 0..6 {
+        let id = format!("before-{hours}");
+        world.publish(&[&id]).await;
+        let longer = with_window(&world, (24 + hours) * HOUR).await;
+        assert_eq!(longer.publish(&[&id, &format!("after-{hours}")]).await.taken, [Taken::Duplicate, Taken::Stored]);
+        world.pass(15 * MINUTE);
+    }
+    let longer = with_window(&world, 24 * HOUR).await;
+    longer.publish(&["a"]).await;
+    world.pass(36 * HOUR);
+    assert_eq!(longer.publish(&["a"]).await.taken, [Taken::Stored]);
+}
+
+#[tokio::test]
+async fn a_shorter_window_forgets_nothing_at_once() {
+    let world = World::with_endpoint(&open_redis, "ep_a").await;
+    for minutes in 1..7 {
+        let id = format!("before-{minutes}");
+        world.publish(&[&id]).await;
+        let shorter = with_window(&world, minutes * MINUTE).await;
+        assert_eq!(shorter.publish(&[&id]).await.taken, [Taken::Duplicate]);
+        world.pass(15 * MINUTE);
+    }
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use recadero::store::redis::{Durability, Options, RedisStore};
 use recadero::store::{Lanes, StoreError};
 
 use super::fixture::{START_MS, redis_options};
+use super::redis_data::key;
 use super::redis_server::{Cluster, RedisServer, Sentinel};
 use super::world::{World, config, contact, ep, home, ws};
 
@@ -122,6 +123,30 @@ async fn a_full_redis_takes_no_event_and_still_drains() {
     assert_eq!(world.deliver_all().await, ["a", "b"]);
     let created = world.store.put_endpoint(&ws("w"), &ep("ep_b"), &config(1, 1)).await;
     assert!(matches!(created, Err(StoreError::Full(_))), "{created:?}");
+}
+
+#[tokio::test]
+async fn only_what_the_operation_is_to_blame_for_is_refused() {
+    let server = RedisServer::start(&[]).await;
+    let store = open(&server, |_| ()).await.expect("opens");
+    let world = World::on(Arc::new(store), Policy::default()).await;
+    let event = [world.event("w", "a", None).await];
+    server.ask(&["ACL", "SETUSER", "default", "-evalsha"]).await.expect("ACL");
+    let forbidden = world.store.intake().await.expect("intake").append(home("w"), &event).await;
+    assert!(matches!(forbidden, Err(StoreError::Unavailable(_))), "{forbidden:?}");
+    server.ask(&["ACL", "SETUSER", "default", "+evalsha"]).await.expect("ACL");
+    server.ask(&["SET", &key("ws:w"), "damaged"]).await.expect("SET");
+    let damaged = world.store.intake().await.expect("intake").append(home("w"), &event).await;
+    assert!(matches!(damaged, Err(StoreError::Refused(_))), "{damaged:?}");
+}
+
+#[tokio::test]
+async fn a_redis_that_forbids_what_is_needed_is_refused_at_the_beginning() {
+    let server = RedisServer::start(&[]).await;
+    server.ask(&["ACL", "SETUSER", "default", "-config"]).await.expect("ACL");
+    open(&server, |_| ()).await.expect("a setting that may not be read is taken on trust");
+    server.ask(&["ACL", "SETUSER", "default", "-hget"]).await.expect("ACL");
+    assert!(refused(open(&server, |_| ()).await).contains("hget"));
 }
 
 #[tokio::test]

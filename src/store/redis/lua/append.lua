@@ -13,12 +13,16 @@ for i = 1, number(ARGV[rest]) do
   at = at + 6 + lanes
 end
 
--- The ids seen: one set per quarter of the window, used as a ring.
+-- The ids seen: one set per quarter of the window, used as a ring. Where the quarter is another than it was (a release
+-- with another window), buckets have other numbers: the ring is turned, so that the last one is the present one.
 local bucket = math.floor(now / bucket_ms)
-local part = call('HMGET', PART, 'bucket', 'body')
-local last, body_id = number(part[1] or bucket), number(part[2] or 0)
-local function seen_set(index) return KEYS[key + index % SEEN_SETS] end
-if bucket > last or not part[1] then
+local part = call('HMGET', PART, 'bucket', 'body', 'bucket_ms', 'turn')
+local last, body_id, turn = number(part[1] or bucket), number(part[2] or 0), number(part[4] or 0)
+local function seen_set(index) return KEYS[key + (index + turn) % SEEN_SETS] end
+if number(part[3]) ~= bucket_ms then
+  turn = (turn + last - bucket) % SEEN_SETS
+  call('HSET', PART, 'bucket', bucket, 'bucket_ms', bucket_ms, 'turn', turn)
+elseif bucket > last then
   for index = math.max(last + 1, bucket - SEEN_SETS + 1), bucket do call('UNLINK', seen_set(index)) end
   call('HSET', PART, 'bucket', bucket)
 end
@@ -73,12 +77,13 @@ for i = 1, #events do
     break
   end
   for n = 1, event.lanes do L[number(ARGV[event.at + 5 + n])].ep.touched = true end
+  -- A duplicate is remembered anew: a batch may be repeated for longer than the window until it is durable.
+  marks[i] = event.digest
   if seen[event.digest] then
     taken[i] = 'd'
   else
     append(event)
     seen[event.digest] = true
-    marks[#marks + 1] = event.digest
     taken[i] = event.lanes == 0 and 'u' or 's'
   end
 end

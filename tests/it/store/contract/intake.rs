@@ -11,6 +11,7 @@ promises! {
     what_is_appended_is_what_is_leased,
     an_id_seen_within_the_window_is_a_duplicate,
     an_id_is_forgotten_after_at_most_a_window_and_a_quarter,
+    a_duplicate_is_remembered_anew,
     ids_are_remembered_by_workspace,
     a_repeated_batch_appends_only_what_is_missing,
     an_event_without_a_lane_is_unmatched_and_seen,
@@ -53,12 +54,23 @@ async fn an_id_seen_within_the_window_is_a_duplicate(open: &Open) {
 
 async fn an_id_is_forgotten_after_at_most_a_window_and_a_quarter(open: &Open) {
     let world = World::with_endpoint(open, "ep_a").await;
-    world.publish(&["1"]).await;
+    world.publish(&["1", "2"]).await;
     world.pass(HOUR + 14 * MINUTE);
     assert_eq!(world.publish(&["1"]).await.taken, [Taken::Duplicate]);
     world.pass(MINUTE);
+    assert_eq!(world.publish(&["2"]).await.taken, [Taken::Stored]);
+    assert_eq!(world.deliver_all().await, ["1", "2", "2"]);
+}
+
+async fn a_duplicate_is_remembered_anew(open: &Open) {
+    let world = World::with_endpoint(open, "ep_a").await;
+    world.publish(&["1"]).await;
+    for _ in 0..5 {
+        world.pass(HOUR);
+        assert_eq!(world.publish(&["1"]).await.taken, [Taken::Duplicate]);
+    }
+    world.pass(HOUR + 15 * MINUTE);
     assert_eq!(world.publish(&["1"]).await.taken, [Taken::Stored]);
-    assert_eq!(world.deliver_all().await, ["1", "1"]);
 }
 
 async fn ids_are_remembered_by_workspace(open: &Open) {
