@@ -16,18 +16,22 @@ const LANES: [u16; 12] = [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 8];
 /// A lease: `RECADERO_TIMEOUT` and ten seconds.
 const LEASE: Duration = Duration::from_secs(11);
 
-/// What a process may need to finish attempts of 20 ms on a machine that is busy; the grace is 20 s.
+/// What a process may need to finish attempts of 400 ms on a machine that is busy; the grace is 20 s.
 const DRAINED: Duration = Duration::from_secs(15);
 
-async fn servers() -> (Redis, Rabbit, Receiver) {
-    let receiver = Receiver::start(|_| Answer::ok().after(ms(20))).await;
+/// Long enough that a process that does not wait for its attempts is seen to.
+const LONG: Duration = Duration::from_millis(400);
+
+/// With a receiver that answers after `delay`.
+async fn servers(delay: Duration) -> (Redis, Rabbit, Receiver) {
+    let receiver = Receiver::start(move |_| Answer::ok().after(delay)).await;
     let (redis, rabbit) = tokio::join!(Redis::start(Options::default()), Rabbit::shared());
     (redis, rabbit, receiver)
 }
 
 #[tokio::test]
 async fn of_two_that_share_the_work_one_is_killed_and_each_lane_repeats_at_most_one_event() {
-    let (redis, rabbit, receiver) = servers().await;
+    let (redis, rabbit, receiver) = servers(ms(20)).await;
     let site = Site::new(&redis.url(), rabbit.url());
     let (mut one, two) = tokio::join!(site.serve(), site.serve());
     connect(&two, &receiver, &LANES).await;
@@ -49,11 +53,11 @@ async fn of_two_that_share_the_work_one_is_killed_and_each_lane_repeats_at_most_
 
 #[tokio::test]
 async fn a_sigterm_drains_without_any_repeat() {
-    let (redis, rabbit, receiver) = servers().await;
+    let (redis, rabbit, receiver) = servers(LONG).await;
     let mut process = Site::new(&redis.url(), rabbit.url()).serve().await;
     connect(&process, &receiver, &LANES).await;
-    let traffic = Traffic::start(rabbit.url(), Plan::new(LANES.len(), sized(1_000, 10_000)));
-    receiver.wait_for(200, ARRIVAL).await;
+    let traffic = Traffic::start(rabbit.url(), Plan::new(LANES.len(), sized(300, 3_000)));
+    receiver.wait_for(60, ARRIVAL).await;
 
     let start = Instant::now();
     assert_eq!(process.term(DRAINED).await, 0, "exit status");
@@ -71,12 +75,13 @@ async fn a_sigterm_drains_without_any_repeat() {
 
 #[tokio::test]
 async fn a_rolling_restart_under_traffic_loses_and_repeats_nothing() {
-    let (redis, rabbit, receiver) = servers().await;
+    let (redis, rabbit, receiver) = servers(LONG).await;
     let site = Site::new(&redis.url(), rabbit.url());
     let (mut one, mut two) = tokio::join!(site.serve(), site.serve());
     connect(&two, &receiver, &LANES).await;
-    let traffic = Traffic::start(rabbit.url(), Plan::new(LANES.len(), sized(4_000, 40_000)));
-    receiver.wait_for(100, ARRIVAL).await;
+    let plan = Plan { pause: ms(500), ..Plan::new(LANES.len(), sized(2_000, 20_000)) };
+    let traffic = Traffic::start(rabbit.url(), plan);
+    receiver.wait_for(60, ARRIVAL).await;
 
     let mut restarts = 0;
     for _ in 0..sized(2, 10) {
@@ -84,7 +89,7 @@ async fn a_rolling_restart_under_traffic_loses_and_repeats_nothing() {
             let before = receiver.count();
             assert_eq!(process.term(DRAINED).await, 0, "exit status");
             process.restart().await;
-            receiver.wait_for(before + 50, ARRIVAL).await;
+            receiver.wait_for(before + 40, ARRIVAL).await;
             restarts += 1;
         }
     }

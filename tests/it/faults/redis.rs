@@ -161,7 +161,8 @@ async fn a_full_redis_pauses_the_intake_and_deliveries_make_room() {
     let rabbit = Rabbit::shared().await;
     let receiver = Receiver::start(|_| Answer::ok().after(ms(700))).await;
     let redis = Redis::start(Options { maxmemory: Some(20 << 20), ..Options::default() }).await;
-    let site = Site::new(&redis.url(), rabbit.url()).with("RECADERO_LOG_PAYLOADS", "5");
+    let site =
+        Site::new(&redis.url(), rabbit.url()).with("RECADERO_LOG_PAYLOADS", "5").with("RECADERO_AMQP_PREFETCH", "64");
     let mut process = site.serve().await;
     connect(&process, &receiver, &LANES).await;
     // Some 32 MB.
