@@ -1,7 +1,7 @@
 //! Upkeep of the partitions that this process looks after: the figures for the gauges, and the sweep.
 //!
 //! The figures are counters, read every round. The sweep visits endpoints one by one, so it is paced: a round spends at
-//! most [`SWEEP_SPENDS_MAX`] on it and the next goes on from there. A few endpoints are swept every round; a hundred
+//! most `SWEEP_SPENDS_MAX` on it and the next goes on from there. A few endpoints are swept every round; a hundred
 //! thousand in some minutes, which is soon enough for limits that are hours.
 
 use std::collections::BTreeMap;

@@ -128,7 +128,8 @@ async fn every_end_but_a_timely_200_is_a_failed_attempt_with_its_reason() {
         service
             .until_shown(endpoint, &format!("{attempts} attempts of {name}"), |shown| {
                 let last = &shown["last_attempt"];
-                shown["backlog"]["events"] == (2 - attempts) * 2 && last["event_id"] == attempts.to_string()
+                shown["backlog"]["events"] == (2 - attempts) * 2
+                    && last["event_id"].as_str() == Some(attempts.to_string().as_str())
             })
             .await;
         let rows = service.attempts(endpoint).await;
