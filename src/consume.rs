@@ -38,6 +38,8 @@ pub const REJECTED: &str = "recadero.rejected";
 pub const REASON_HEADER: &str = "recadero-reason";
 /// The header with one line for a person.
 pub const DETAIL_HEADER: &str = "recadero-detail";
+/// The header that carries a rejected message's `user_id`.
+pub const USER_HEADER: &str = "recadero-user-id";
 /// The topic exchange of what happened (contract, section 2).
 pub const OUTCOMES: &str = "recadero.outcomes";
 /// The most bytes of a routing key, of AMQP 0-9-1's short strings.
@@ -126,15 +128,19 @@ impl Message {
         }
     }
 
-    /// The same message on its way to [`REJECTED`].
+    /// The same message on its way to [`REJECTED`]. One property cannot go along: RabbitMQ closes the channel of whoever
+    /// publishes another's `user_id`, and the batch would come back for ever. It travels as a header instead.
     pub fn rejected(&self, rejection: &Rejection) -> Outgoing {
         let mut headers = self.properties.headers().clone().unwrap_or_default();
         headers.insert(REASON_HEADER.into(), AMQPValue::LongString(rejection.reason.as_str().into()));
         headers.insert(DETAIL_HEADER.into(), AMQPValue::LongString(rejection.detail.as_str().into()));
+        if let Some(user) = self.properties.user_id() {
+            headers.insert(USER_HEADER.into(), AMQPValue::LongString(user.as_str().into()));
+        }
         Outgoing {
             exchange: REJECTED.to_owned(),
             routing_key: self.routing_key.clone(),
-            properties: self.properties.clone().with_headers(headers),
+            properties: without_user(&self.properties).with_headers(headers),
             body: self.body.clone(),
             mandatory: true,
         }
@@ -157,6 +163,30 @@ impl Message {
             _ => Header::Other,
         }
     }
+}
+
+/// All properties but `user_id` and the headers; AMQP's type has no way to take one out.
+fn without_user(given: &BasicProperties) -> BasicProperties {
+    type Set<T> = fn(BasicProperties, T) -> BasicProperties;
+    fn put<T: Clone>(properties: BasicProperties, value: &Option<T>, set: Set<T>) -> BasicProperties {
+        match value {
+            Some(value) => set(properties, value.clone()),
+            None => properties,
+        }
+    }
+    let kept = BasicProperties::default();
+    let kept = put(kept, given.content_type(), BasicProperties::with_content_type);
+    let kept = put(kept, given.content_encoding(), BasicProperties::with_content_encoding);
+    let kept = put(kept, given.delivery_mode(), BasicProperties::with_delivery_mode);
+    let kept = put(kept, given.priority(), BasicProperties::with_priority);
+    let kept = put(kept, given.correlation_id(), BasicProperties::with_correlation_id);
+    let kept = put(kept, given.reply_to(), BasicProperties::with_reply_to);
+    let kept = put(kept, given.expiration(), BasicProperties::with_expiration);
+    let kept = put(kept, given.message_id(), BasicProperties::with_message_id);
+    let kept = put(kept, given.timestamp(), BasicProperties::with_timestamp);
+    let kept = put(kept, given.kind(), BasicProperties::with_type);
+    let kept = put(kept, given.app_id(), BasicProperties::with_app_id);
+    put(kept, given.cluster_id(), BasicProperties::with_cluster_id)
 }
 
 /// A message to be published.
@@ -230,4 +260,39 @@ pub enum BrokerError {
     /// A mandatory message that no queue takes.
     #[error("no queue takes what is published to the exchange {0}; `recadero topology` declares what is missing")]
     Unroutable(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::event::RejectReason;
+
+    #[test]
+    fn a_rejected_message_keeps_its_properties_and_carries_its_user_id_as_a_header() {
+        let given = BasicProperties::default()
+            .with_content_type("text/plain".into())
+            .with_delivery_mode(PERSISTENT)
+            .with_priority(3)
+            .with_correlation_id("c".into())
+            .with_reply_to("r".into())
+            .with_expiration("60000".into())
+            .with_message_id("m".into())
+            .with_timestamp(7)
+            .with_type("t".into())
+            .with_app_id("a".into())
+            .with_cluster_id("k".into())
+            .with_content_encoding("gzip".into());
+        let message = Message {
+            tag: Tag(1),
+            routing_key: "message.sent".to_owned(),
+            properties: given.clone().with_user_id("upstream".into()),
+            body: Bytes::from_static(b"{"),
+        };
+        let rejected = message.rejected(&RejectReason::NotJson.because("it ends too soon"));
+        let headers = rejected.properties.headers().clone().unwrap();
+        assert_eq!(rejected.properties, given.with_headers(headers.clone()));
+        let header = |name| headers.inner().get(name).and_then(AMQPValue::as_long_string).map(ToString::to_string);
+        assert_eq!(header(USER_HEADER).as_deref(), Some("upstream"));
+        assert_eq!(header(REASON_HEADER).as_deref(), Some("not_json"));
+    }
 }

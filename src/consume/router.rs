@@ -264,7 +264,7 @@ impl Router {
     fn tell_store(&mut self, error: Option<&StoreError>) {
         if self.store_up.replace(error.is_none()) != Some(error.is_none()) {
             let detail = error.map(ToString::to_string);
-            self.signals.emit(&Signal::Store { connected: error.is_none(), detail: detail.as_deref() });
+            self.signals.emit(&Signal::Intake { flows: error.is_none(), detail: detail.as_deref() });
         }
     }
 }

@@ -74,6 +74,10 @@ impl Tap for LogTap {
             Signal::Broker { connected: false, detail } => {
                 warn!(detail, "RabbitMQ is not there; events stay in its queues until it is");
             }
+            Signal::Intake { flows: true, .. } => info!("the store takes events"),
+            Signal::Intake { flows: false, detail } => {
+                warn!(detail, "intake pauses: the store does not take events; they stay in RabbitMQ until it does");
+            }
             Signal::Store { connected: true, .. } => info!("store connected"),
             Signal::Store { connected: false, detail } => {
                 warn!(detail, "the store is not there; events stay in RabbitMQ until it is");

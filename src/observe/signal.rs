@@ -112,6 +112,14 @@ pub enum Signal<'a> {
         /// Why not.
         detail: Option<&'a str>,
     },
+    /// The store takes a router's events, or does not (and why): it is away, full, or its replica lags. Apart from
+    /// [`Signal::Store`], since a store that is full still answers everybody else.
+    Intake {
+        /// Whether it takes them.
+        flows: bool,
+        /// Why not.
+        detail: Option<&'a str>,
+    },
     /// The store is there, or has gone (and why).
     Store {
         /// Whether it is there.

@@ -161,14 +161,14 @@ async fn a_full_store_leaves_the_events_in_rabbitmq() {
         tokio::time::sleep(Duration::from_secs(3600)).await;
         assert_eq!(world.broker.depth(), (31, 0), "past its patience the router holds nothing");
         assert_eq!(world.faults.count(Op::Subscribe), 1, "and does not subscribe while the store is full");
-        assert_eq!(world.seen.count("Store { connected: false"), 1, "said once");
+        assert_eq!(world.seen.count("Intake { flows: false"), 1, "said once");
         world.faults.check(|_| None);
         *world.faults.used.lock().unwrap() = Use::default();
         world.until("the queue is empty", || world.broker.depth() == (0, 0)).await;
         stop.cancel();
     });
     world.assert_thirty("after an hour").await;
-    assert_eq!(world.seen.count("Store { connected: true"), 1);
+    assert_eq!(world.seen.count("Intake { flows: true"), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -288,8 +288,9 @@ impl Links {
             let mut slot = self.0.slots[index].lock().await;
             if slot.made == made {
                 slot.link = None;
+                // A late answer over an older connection says nothing of the present one.
+                self.say(false, Some(error));
             }
-            self.say(false, Some(error));
         }
         answer
     }
