@@ -35,7 +35,7 @@ const PARTITIONS_AT_ONCE: usize = 16;
 const AGAIN_FIRST: Duration = Duration::from_secs(1);
 const AGAIN_LAST: Duration = Duration::from_secs(15 * 60);
 
-/// After how long trying in vain a notice is given up.
+/// After how long trying in vain an e-mail is given up.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A way to tell the outside world.
@@ -121,14 +121,18 @@ async fn send(
 
 async fn deliver(outgoing: &Outgoing, couriers: &Couriers, signals: &Signals) -> Sent {
     let Outgoing { notice, channel, tries } = outgoing;
-    let Some(courier) = couriers.of(*channel) else { return Sent::Done };
+    let Some(courier) = couriers.of(*channel) else {
+        let Notice { kind, workspace, endpoint, reason, .. } = notice;
+        tracing::warn!(notice = notice.id, kind = kind.as_str(), %workspace, %endpoint, reason, "no {channel} is set up for this notice");
+        return Sent::Done;
+    };
     let tell = |outcome, detail| signals.emit(&Signal::Notice { channel: *channel, outcome, detail });
     match courier.send(notice).await {
         Ok(()) => {
             tell("sent", None);
             Sent::Done
         }
-        Err(detail) => match pause(*tries) {
+        Err(detail) => match pause(*channel, *tries) {
             Some(pause) => {
                 tell("failed", Some(&detail));
                 Sent::Again(pause)
@@ -141,15 +145,16 @@ async fn deliver(outgoing: &Outgoing, couriers: &Couriers, signals: &Signals) ->
     }
 }
 
-/// How long to wait after a failed sending that had `tries` before it; `None` when a day was spent.
-fn pause(tries: u32) -> Option<Duration> {
+/// How long to wait after a failed sending that had `tries` before it; `None` when a day was spent on an e-mail. A
+/// message is never given up: programs rely on it.
+fn pause(channel: Channel, tries: u32) -> Option<Duration> {
     let mut pause = AGAIN_FIRST;
     let mut spent = Duration::ZERO;
     for _ in 0..tries {
         spent += pause;
         pause = (pause * 2).min(AGAIN_LAST);
     }
-    (spent < GIVE_UP_AFTER).then_some(pause)
+    (spent < GIVE_UP_AFTER || channel == Channel::Amqp).then_some(pause)
 }
 
 #[cfg(test)]
@@ -157,10 +162,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_and_end_after_a_day() {
-        assert_eq!(pause(0), Some(Duration::from_secs(1)));
-        assert_eq!(pause(3), Some(Duration::from_secs(8)));
-        assert_eq!(pause(20), Some(AGAIN_LAST));
-        assert_eq!(pause(200), None);
+    fn pauses_grow_and_an_e_mail_is_given_up_after_a_day() {
+        assert_eq!(pause(Channel::Mail, 0), Some(Duration::from_secs(1)));
+        assert_eq!(pause(Channel::Mail, 3), Some(Duration::from_secs(8)));
+        assert_eq!(pause(Channel::Mail, 20), Some(AGAIN_LAST));
+        assert_eq!(pause(Channel::Mail, 200), None);
+        assert_eq!(pause(Channel::Amqp, 200), Some(AGAIN_LAST), "a message is never given up");
     }
 }

@@ -34,7 +34,12 @@ use crate::store::lanes::{Claim, Pool, Want};
 /// How often the partitions that this process looks after are polled; finds what a lost wake missed.
 const POLL_EVERY: Duration = Duration::from_millis(500);
 
-/// How long nothing is claimed after the store was away: outcomes that could not be recorded get in first, here and
+/// A store that was away for less cannot have let a lease end, which lasts for [`LEASE_MARGIN`] at the least.
+///
+/// [`LEASE_MARGIN`]: crate::store::lanes::LEASE_MARGIN
+const OUTAGE_MIN: Duration = Duration::from_secs(5);
+
+/// How long nothing is claimed after such an outage: outcomes that could not be recorded get in first, here and
 /// elsewhere, or leases that ended meanwhile would be taken over and their attempts repeated. Longer than the longest
 /// pause between the tries of a commit.
 const CLAIM_AFTER_OUTAGE: Duration = Duration::from_secs(2);
@@ -105,8 +110,8 @@ pub struct Scheduler {
     slow: BTreeMap<u64, Working>,
     worker_last: u64,
     polling: bool,
-    /// Whether the store did not answer the last poll.
-    away: bool,
+    /// Since when the store has not answered polls.
+    away_since: Option<Instant>,
     claim_after: Instant,
     polls: u32,
     claiming: usize,
@@ -143,7 +148,7 @@ impl Scheduler {
             slow: BTreeMap::new(),
             worker_last: 0,
             polling: false,
-            away: false,
+            away_since: None,
             claim_after: Instant::now(),
             polls: 0,
             claiming: 0,
@@ -242,14 +247,21 @@ impl Scheduler {
             }
             Note::Polled(found) => {
                 self.polling = false;
-                if std::mem::replace(&mut self.away, found.away) && !found.away {
-                    self.claim_after = Instant::now() + CLAIM_AFTER_OUTAGE;
-                }
+                self.note_outage(found.away);
                 for (pool, lane) in found.lanes {
                     self.learn(pool, lane);
                 }
                 self.deep.extend(found.deep);
             }
+        }
+    }
+
+    fn note_outage(&mut self, away: bool) {
+        let now = Instant::now();
+        if away {
+            self.away_since.get_or_insert(now);
+        } else if self.away_since.take().is_some_and(|since| now - since > OUTAGE_MIN) {
+            self.claim_after = now + CLAIM_AFTER_OUTAGE;
         }
     }
 
