@@ -91,7 +91,7 @@ pub async fn run(options: Options, parts: Parts, stop: CancellationToken) {
     let last = CancellationToken::new();
     let (tasks, background) = (TaskTracker::new(), TaskTracker::new());
 
-    let deliverer = options.deliverer.then(|| deliverer(&options, &parts));
+    let deliverer = options.deliverer.then(|| deliverer(&options, &parts, members.clone()));
     let waker = deliverer.as_ref().map(Deliverer::waker);
     let announcer = Announcer::start(members.clone(), waker, options.partitions, parts.store.clone(), last.clone());
 
@@ -110,7 +110,7 @@ pub async fn run(options: Options, parts: Parts, stop: CancellationToken) {
         background.spawn(notify::run(options.partitions, store, couriers, signals, last.clone()));
     }
     if let Some(deliverer) = deliverer {
-        tasks.spawn(deliverer.run(members.clone(), stop.clone()));
+        tasks.spawn(deliverer.run(stop.clone()));
     }
 
     stop.cancelled().await;
@@ -143,7 +143,7 @@ async fn watch_broker(publisher: Arc<dyn Publisher>, signals: Signals, stop: Can
     }
 }
 
-fn deliverer(options: &Options, parts: &Parts) -> Deliverer {
+fn deliverer(options: &Options, parts: &Parts, members: Arc<Members>) -> Deliverer {
     let tools = deliver::Tools {
         store: parts.store.clone(),
         sender: parts.sender.clone(),
@@ -159,7 +159,7 @@ fn deliverer(options: &Options, parts: &Parts) -> Deliverer {
         grace: options.grace,
         seed: options.seed,
     };
-    Deliverer::new(options, tools)
+    Deliverer::new(options, tools, members)
 }
 
 fn router(queue: usize, options: &Options, parts: &Parts, announcer: Announcer) -> Router {

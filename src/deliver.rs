@@ -80,17 +80,18 @@ pub struct Tools {
 pub struct Deliverer {
     options: Options,
     tools: Tools,
+    members: Arc<Members>,
     scheduler: Scheduler,
     waker: Waker,
 }
 
 impl Deliverer {
     /// Builds a deliverer; nothing happens before [`Deliverer::run`].
-    pub fn new(options: Options, tools: Tools) -> Self {
+    pub fn new(options: Options, tools: Tools, members: Arc<Members>) -> Self {
         let commits = Commits::new(options.partitions, tools.clone());
         let targets = Targets::new(tools.sender.clone());
-        let (scheduler, waker) = Scheduler::new(&options, tools.clone(), commits, targets);
-        Self { options, tools, scheduler, waker }
+        let (scheduler, waker) = Scheduler::new(&options, tools.clone(), commits, targets, members.clone());
+        Self { options, tools, members, scheduler, waker }
     }
 
     /// Where lanes that became ready in this process are announced.
@@ -99,12 +100,12 @@ impl Deliverer {
     }
 
     /// Works until `stop`, then finishes the attempts under way within the grace.
-    pub async fn run(self, members: Arc<Members>, stop: CancellationToken) {
+    pub async fn run(self, stop: CancellationToken) {
         let ended = CancellationToken::new();
         let upkeep = tokio::spawn(sweeper::run(
             self.options.partitions,
             self.tools.clone(),
-            members.clone(),
+            self.members.clone(),
             self.waker.clone(),
             ended.clone(),
         ));
@@ -114,7 +115,7 @@ impl Deliverer {
             self.waker.clone(),
             ended.clone(),
         ));
-        self.scheduler.run(members, stop).await;
+        self.scheduler.run(stop).await;
         ended.cancel();
         // Both end at their next await; a panic in one has been printed, and the process is ending anyway.
         let _ = tokio::join!(upkeep, listening);

@@ -5,7 +5,6 @@ use std::time::Duration;
 use futures_util::StreamExt;
 
 use super::Tools;
-use super::members::Members;
 use super::worker::{BEGIN_WITHIN, Shared};
 use crate::decide::ids::{LaneId, Partition};
 use crate::store::StoreError;
@@ -50,7 +49,7 @@ pub struct Found {
 }
 
 /// Polls. Of the partitions that others look after, only lanes that they are late for count.
-pub async fn poll(shared: &Shared, asks: Vec<Ask>, members: &Members) -> Found {
+pub async fn poll(shared: &Shared, asks: Vec<Ask>) -> Found {
     let help_after = u64::try_from(HELP_AFTER.as_millis()).unwrap_or(u64::MAX);
     let answers = futures_util::stream::iter(asks)
         .map(|ask| async move { (ask, shared.tools.store.due(ask.partition, ask.pool, ask.limit).await) })
@@ -66,7 +65,7 @@ pub async fn poll(shared: &Shared, asks: Vec<Ask>, members: &Members) -> Found {
                 continue; // The next poll asks again.
             }
         };
-        let mine = members.is_mine(partition);
+        let mine = shared.members.is_mine(partition);
         if due.len() == limit && mine {
             found.deep.push((partition, pool));
         }

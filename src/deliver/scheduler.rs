@@ -6,6 +6,7 @@
 //! lanes share, and no place to see the oldest attempt from).
 
 mod dispatch;
+mod slowness;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
@@ -23,12 +24,11 @@ use tokio_util::task::TaskTracker;
 use super::claims::{self, Ask, Found};
 use super::commits::Commits;
 use super::members::Members;
-use super::places::{Places, SLOW_AFTER, SLOW_WHEN_WANTED, Slot};
+use super::places::{Places, Slot};
 use super::target::Targets;
 use super::worker::{Left, Shared};
 use super::{Options, Tools};
 use crate::decide::ids::{LaneId, Partition};
-use crate::observe::signal::Signal;
 use crate::store::lanes::{Claim, Pool, Want};
 
 /// How often the partitions that this process looks after are polled; finds what a lost wake missed.
@@ -123,7 +123,13 @@ pub struct Scheduler {
 
 impl Scheduler {
     /// A scheduler and the waker that speaks to it.
-    pub fn new(options: &Options, tools: Tools, commits: Commits, targets: Targets) -> (Self, Waker) {
+    pub fn new(
+        options: &Options,
+        tools: Tools,
+        commits: Commits,
+        targets: Targets,
+        members: Arc<Members>,
+    ) -> (Self, Waker) {
         let (wake, wakes) = mpsc::channel(WAKES_MAX);
         let shared = Shared {
             tools,
@@ -131,6 +137,7 @@ impl Scheduler {
             partitions: options.partitions,
             commits,
             targets,
+            members,
             wanted: [AtomicBool::new(false), AtomicBool::new(false)],
             draining: AtomicBool::new(false),
         };
@@ -160,11 +167,11 @@ impl Scheduler {
     }
 
     /// Schedules until `stop`; then lets the attempts under way end, within the grace.
-    pub async fn run(mut self, members: Arc<Members>, stop: CancellationToken) {
+    pub async fn run(mut self, stop: CancellationToken) {
         let mut poll_at = Instant::now();
         let mut slowness_at = Instant::now();
         while !stop.is_cancelled() {
-            self.dispatch(&members);
+            self.dispatch();
             let retry_at = self.retries.peek().map(|Reverse((at, _))| *at);
             let claim_at = (self.claim_after > Instant::now()).then_some(self.claim_after);
             let tick = async {
@@ -179,7 +186,7 @@ impl Scheduler {
                 Some(note) = self.notes.1.recv() => self.hear_all(note),
                 Some(lanes) = self.wakes.recv() => self.learn_all(Pool::Healthy, lanes),
                 () = tokio::time::sleep_until(poll_at) => {
-                    self.poll(&members);
+                    self.poll();
                     poll_at = Instant::now() + POLL_EVERY;
                 }
                 () = sleep_until(retry_at) => self.retries_due(),
@@ -238,7 +245,7 @@ impl Scheduler {
                     // An event came after the worker had found the lane empty.
                     Left::Resting if announced => self.learn(pool, lane),
                     Left::Resting => {}
-                    Left::Ready => self.learn(pool, lane),
+                    Left::Ready => self.pass_on(pool, lane),
                     Left::Waiting(pause) if self.retries.len() < RETRIES_MAX => {
                         self.retries.push(Reverse((Instant::now() + pause, lane)));
                     }
@@ -252,6 +259,22 @@ impl Scheduler {
                     self.learn(pool, lane);
                 }
                 self.deep.extend(found.deep);
+            }
+        }
+    }
+
+    /// A lane whose turn is over goes to who looks after it: a process that came later gets its share so.
+    fn pass_on(&mut self, pool: Pool, lane: LaneId) {
+        let members = &self.shared.members;
+        let partition = Partition::of(&lane.workspace, self.shared.partitions);
+        match members.owner(partition).filter(|_| !members.is_mine(partition)) {
+            None => self.learn(pool, lane),
+            Some(owner) => {
+                let store = self.shared.tools.store.clone();
+                self.tasks.spawn(async move {
+                    // Should this be lost, its poll finds the lane.
+                    let _ = store.wake(&owner, &[lane]).await;
+                });
             }
         }
     }
@@ -292,47 +315,7 @@ impl Scheduler {
         }
     }
 
-    /// Lets long attempts go on without a place: all past 500 ms; past 50 ms as many as lanes wait for, the oldest
-    /// first.
-    fn look_for_slowness(&mut self) {
-        let now = self.shared.tools.clock.boot();
-        let mut wanted = [Pool::Healthy, Pool::Suspect].map(|pool| {
-            let waiting = self.ready[index(pool)].len();
-            waiting.saturating_sub(self.places.free(pool))
-        });
-        let age = |working: &Working| working.slot.age(now).unwrap_or_default();
-        let mut long: Vec<(Duration, u64)> = self
-            .placed
-            .iter()
-            .map(|(id, working)| (age(working), *id))
-            .filter(|(age, _)| *age > SLOW_WHEN_WANTED)
-            .collect();
-        long.sort_by_key(|(age, id)| (Reverse(*age), *id));
-        for (age, id) in long {
-            let working = &self.placed[&id];
-            let pool = working.pool;
-            let give = age > SLOW_AFTER || wanted[index(pool)] > 0;
-            if give && self.places.become_slow(&working.slot, pool, &working.lane.workspace) {
-                wanted[index(pool)] = wanted[index(pool)].saturating_sub(1);
-                if let Some(working) = self.placed.remove(&id) {
-                    self.slow.insert(id, working);
-                }
-            }
-        }
-        self.show_places();
-    }
-
-    fn show_places(&self) {
-        for (pool, count) in [
-            ("healthy", self.places.taken(Pool::Healthy)),
-            ("suspect", self.places.taken(Pool::Suspect)),
-            ("slow", self.places.slow()),
-        ] {
-            self.shared.tools.signals.emit(&Signal::Inflight { pool, count });
-        }
-    }
-
-    fn poll(&mut self, members: &Arc<Members>) {
+    fn poll(&mut self) {
         self.show_places();
         if self.polling {
             return;
@@ -341,18 +324,18 @@ impl Scheduler {
         let help = self.polls.is_multiple_of(HELP_EVERY);
         let partitions = (0..self.shared.partitions).map(Partition);
         let asks = partitions
-            .filter(|partition| help || members.is_mine(*partition))
+            .filter(|partition| help || self.shared.members.is_mine(*partition))
             .flat_map(|partition| [(partition, Pool::Healthy), (partition, Pool::Suspect)])
             .collect();
-        self.ask(asks, members);
+        self.ask(asks);
     }
 
-    fn poll_deep(&mut self, members: &Arc<Members>) {
+    fn poll_deep(&mut self) {
         let asks = std::mem::take(&mut self.deep).into_iter().collect();
-        self.ask(asks, members);
+        self.ask(asks);
     }
 
-    fn ask(&mut self, asks: Vec<(Partition, Pool)>, members: &Arc<Members>) {
+    fn ask(&mut self, asks: Vec<(Partition, Pool)>) {
         if std::mem::replace(&mut self.polling, true) {
             return;
         }
@@ -361,9 +344,9 @@ impl Scheduler {
             .filter(|(_, pool)| self.places.free(*pool) > 0)
             .map(|(partition, pool)| Ask { partition, pool, limit: (self.places.free(pool) * 2).min(DUE_PER_POLL_MAX) })
             .collect();
-        let (shared, notes, members) = (self.shared.clone(), self.notes.0.clone(), members.clone());
+        let (shared, notes) = (self.shared.clone(), self.notes.0.clone());
         self.tasks.spawn(async move {
-            let found = claims::poll(&shared, asks, &members).await;
+            let found = claims::poll(&shared, asks).await;
             // When draining nobody listens, and nobody needs to.
             let _ = notes.send(Note::Polled(found));
         });

@@ -9,6 +9,7 @@ use rand::{RngCore, SeedableRng};
 
 use super::Tools;
 use super::commits::Commits;
+use super::members::Members;
 use super::places::Slot;
 use super::target::Targets;
 use crate::decide::attempt::{Answer, Attempted, Outcome};
@@ -24,10 +25,10 @@ use crate::store::records::AttemptRow;
 /// seconds, so an attempt is over well before anybody else can have the lane.
 pub const BEGIN_WITHIN: Duration = Duration::from_secs(4);
 
-/// A turn is over after this many events, if other lanes wait for the place.
+/// A turn is over after this many events, if other lanes wait for the place, or another process looks after the lane.
 const TURN_EVENTS_MAX: u32 = 64;
 
-/// A turn is over after this long, if other lanes wait for the place.
+/// The same after this long.
 const TURN_TIME_MAX: Duration = Duration::from_millis(250);
 
 /// What all workers of a deliverer share.
@@ -42,6 +43,8 @@ pub struct Shared {
     pub commits: Commits,
     /// Prepared endpoints.
     pub targets: Targets,
+    /// Who looks after which partition.
+    pub members: Arc<Members>,
     /// Whether lanes wait for a healthy or a suspect place.
     pub wanted: [AtomicBool; 2],
     /// Whether no attempt may begin any more.
@@ -87,9 +90,9 @@ pub async fn work(shared: &Shared, slot: &Slot, mut lease: Box<Lease>, mut asked
 
         let turn_over = events >= TURN_EVENTS_MAX || ended.boot.saturating_sub(turn_began) > TURN_TIME_MAX;
         let wanted = shared.wanted[usize::from(lease.pool == Pool::Suspect)].load(Ordering::Relaxed);
-        let more = !(slot.is_slow() || turn_over && wanted || shared.draining.load(Ordering::Relaxed));
-
         let partition = Partition::of(&lease.lane.workspace, shared.partitions);
+        let yields = turn_over && (wanted || !shared.members.is_mine(partition));
+        let more = !(slot.is_slow() || yields || shared.draining.load(Ordering::Relaxed));
         asked = clock.boot();
         let committed = shared.commits.commit(partition, commit(&lease, &ended, more), ended.boot).await;
         tell(shared, &lease, &ended, &committed);

@@ -10,7 +10,6 @@ use tokio::time::Instant;
 
 use super::{Note, Scheduler, Working, index};
 use crate::decide::ids::{LaneId, Partition};
-use crate::deliver::members::Members;
 use crate::deliver::places::Slot;
 use crate::deliver::{claims, worker};
 use crate::store::lanes::{Claim, Lease, Pool, Token, Want};
@@ -23,7 +22,7 @@ const PASSED_OVER_MAX: usize = 64;
 
 impl Scheduler {
     /// Claims ready lanes into the free places.
-    pub(super) fn dispatch(&mut self, members: &Arc<Members>) {
+    pub(super) fn dispatch(&mut self) {
         if Instant::now() < self.claim_after {
             return;
         }
@@ -35,7 +34,7 @@ impl Scheduler {
         let hungry = |pool: &Pool| self.places.free(*pool) > 0 && self.ready[index(*pool)].is_empty();
         let more = self.deep.iter().any(|(_, pool)| hungry(pool));
         if more && self.claiming == 0 {
-            self.poll_deep(members);
+            self.poll_deep();
         }
     }
 
