@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use recadero::clock::Clock;
+use recadero::decide::attempt::Outcome;
 use recadero::decide::ids::Partition;
 use recadero::observe::signal::Signals;
-use recadero::store::lanes::{Claim, Pool, Taken};
+use recadero::store::lanes::{After, Claim, Pool, Taken};
 use recadero::store::records::{Put, ResendFrom};
 use recadero::store::redis::RedisStore;
 
 use super::fixture::{PARTITIONS, open_redis, redis_options};
 use super::redis_server::RedisServer;
-use super::world::{HOUR, MINUTE, World, ep, ev, lane, ws};
+use super::world::{HOUR, MINUTE, World, ep, ev, failed, lane, ws};
 
 /// The names of all keys, without the prefix and the partition.
 async fn keys(server: &RedisServer) -> BTreeSet<String> {
@@ -145,4 +146,48 @@ async fn lanes_of_a_drained_layout_are_forgotten() {
     world.pass(MINUTE);
     world.sweep().await;
     assert!(!keys(world.server()).await.contains("lane:w/ep_a.1.0"));
+}
+
+#[tokio::test]
+async fn a_lane_whose_current_event_is_not_there_goes_on_with_what_is() {
+    for (number, outcome) in [Outcome::Delivered, failed()].into_iter().enumerate() {
+        let world = World::with_endpoint(&open_redis, "ep_a").await;
+        world.publish(&["gone", "next"]).await;
+        let lease = world.lease(&lane("ep_a")).await;
+        world.server().ask(&["LPOP", &key("queue:w/ep_a.1.0")]).await.expect("LPOP");
+        assert!(matches!(world.commit(&world.end(&lease, outcome)).await.after, After::Lost), "{number}");
+        assert_eq!(world.store.attempts(&ws("w"), &ep("ep_a"), None, 10).await.expect("attempts"), []);
+        assert_eq!(world.deliver_all().await, ["next"], "{number}");
+    }
+}
+
+#[tokio::test]
+async fn a_lane_that_lost_its_only_event_is_idle() {
+    let world = World::with_endpoint(&open_redis, "ep_a").await;
+    for claimed_again in [false, true] {
+        let id = format!("gone-{claimed_again}");
+        world.publish(&[&id]).await;
+        let lease = world.lease(&lane("ep_a")).await;
+        world.server().ask(&["DEL", &key("queue:w/ep_a.1.0")]).await.expect("DEL");
+        if claimed_again {
+            world.pass(HOUR);
+            assert!(matches!(world.claim(&lane("ep_a")).await, Claim::Taken));
+        }
+        assert!(matches!(world.deliver(&lease).await.after, After::Lost));
+        assert_eq!(world.due(Pool::Healthy).await, []);
+    }
+    let ready = world.publish(&["next"]).await.ready;
+    assert_eq!((ready, world.deliver_all().await), (vec![lane("ep_a")], vec!["next".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_lease_is_of_what_stands_first_in_the_lane() {
+    let world = World::with_endpoint(&open_redis, "ep_a").await;
+    world.publish(&["gone", "next"]).await;
+    world.lease(&lane("ep_a")).await;
+    world.server().ask(&["LPOP", &key("queue:w/ep_a.1.0")]).await.expect("LPOP");
+    world.pass(HOUR);
+    let lease = world.lease(&lane("ep_a")).await;
+    assert_eq!((lease.event.id.as_str(), lease.round, lease.attempt), ("next", 1, 1));
+    assert!(matches!(world.deliver(&lease).await.after, After::Idle));
 }

@@ -18,7 +18,11 @@ local function claim(l, token, version)
     put(l, 'held')
     return {'held'}
   end
-  if not lease(l, token) then return {'taken'} end
+  if not lease(l, token) then
+    uncurrent(l)
+    put(l, 'idle')
+    return {'taken'}
+  end
   return {'leased', leased(l, version)}
 end
 

@@ -29,16 +29,21 @@ local function record(e, at_ms, next_ms, row)
   if e.ln % LOG_SLACK == 0 then call('LTRIM', e.log, -log_max, -1) end
 end
 
--- Moves the current event to the payloads kept; the oldest of them leave.
+-- Moves the current event to the payloads kept, whose oldest leave; false if another stands first in the lane.
 local function deliver(l)
   local e = l.ep
-  call('LMOVE', l.queue, e.kept, 'LEFT', 'RIGHT')
+  local entry = call('LMOVE', l.queue, e.kept, 'LEFT', 'RIGHT')
+  if not is_current(l, entry) then
+    if entry then call('LMOVE', e.kept, l.queue, 'RIGHT', 'LEFT') end
+    return false
+  end
   leave(e, l)
   l.sq, l.rd, l.at, l.tr, e.kn = 0, 0, 0, 0, e.kn + 1
   while e.kn > kept_max do
     let_go(string.match(call('LPOP', e.kept), '^%d+ %d+ %d+ (%S+)'))
     e.kn = e.kn - 1
   end
+  return true
 end
 
 -- Counts a failure in the window; whether it was one too many.
@@ -93,6 +98,13 @@ local function proceed(l, moved, token, more)
   return 'idle'
 end
 
+-- Frees a lane whose current event is not there, which nothing we do leads to: what comes next may go on.
+local function astray(l)
+  uncurrent(l)
+  if has_event(l) then put(l, 'ready', now) else put(l, 'idle') end
+  return {'lost', 0, 0}
+end
+
 -- The answer to the last commit once more; where that was the next event, its lease is asked for again.
 local function repeated(l, token, version)
   if l.what ~= 'next' then return {l.what, l.ld, l.lx, l.lms} end
@@ -101,7 +113,7 @@ local function repeated(l, token, version)
     put(l, 'held')
     return {'held', l.ld, l.lx}
   end
-  lease(l, token)
+  if not lease(l, token) then return astray(l) end
   return {'next', l.ld, l.lx, leased(l, version)}
 end
 
@@ -117,10 +129,12 @@ local function commit(l, a)
   local current = l.tk == token and l.sq == seq and l.rd == round and l.at + 1 == attempt
   if not current then return {'lost', 0, 0} end
 
+  -- What is delivered is looked at as it moves: reading it before costs as much again.
+  local there = not delivered and is_current(l, call('LINDEX', l.queue, 0)) or delivered and deliver(l)
+  if not there then return astray(l) end
   l.tk, l.le, l.dirty = '', 0, true
   local what, disabled, dropped, at_ms = nil, 0, 0, 0
   if delivered then
-    deliver(l)
     what = proceed(l, move(l, 0), token, more)
   else
     l.at, l.tr = l.at + 1, 1

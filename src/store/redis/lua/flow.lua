@@ -71,6 +71,14 @@ local function leave(e, h)
   e.ev, e.by, e.dirty, waiting = e.ev - 1, e.by - h.len, true, waiting - 1
 end
 
+-- Whether an entry is the lane's current event.
+local function is_current(l, entry) return entry and number(string.match(entry, '^%d+')) == l.sq end
+
+-- Lets go of a lane's current event, wherever that is.
+local function uncurrent(l)
+  l.sq, l.rd, l.at, l.tr, l.tk, l.le, l.dirty = 0, 0, 0, 0, '', 0, true
+end
+
 -- Drops a lane's current event, or the first that waits behind it.
 local function drop(l, current, reason, keep)
   local e, entry = l.ep, call('LPOP', l.queue)
@@ -81,7 +89,7 @@ local function drop(l, current, reason, keep)
   end
   local h = head(entry)
   leave(e, h)
-  if current then l.sq, l.rd, l.at, l.tr, l.tk, l.le, l.dirty = 0, 0, 0, 0, '', 0, true end
+  if current then uncurrent(l) end
   if keep then into_dropped(e, entry, h, reason) else let_go(h.ref) end
   return h
 end
@@ -143,20 +151,19 @@ local function disable(e, reason)
   tell('disabled-' .. e.name .. '-' .. e.gen, 'endpoint.disabled', e, '', reason, '', now)
 end
 
--- Takes a lease on a lane, whose first event becomes its current one if it has none; false without any.
+-- Takes a lease on a lane, whose first event becomes its current one if that is another; false without any.
 local lease_end = now + lease_ms
 local lease_end_text = string.format('%.0f', lease_end)
 local function lease(l, token)
-  local e = l.ep
-  if l.sq == 0 then
-    local entry = call('LINDEX', l.queue, 0)
-    if not entry then return false end
+  local e, entry = l.ep, call('LINDEX', l.queue, 0)
+  if not entry then return false end
+  if not is_current(l, entry) then
     local seq, len, ref = string.match(entry, '^(%d+) %d+ (%d+) (%S+)')
-    l.entry, l.sq, l.len, l.ref, l.rd, l.at, l.tr = entry, number(seq), number(len), ref, 1, 0, 0
+    l.sq, l.len, l.ref, l.rd, l.at, l.tr = number(seq), number(len), ref, 1, 0, 0
   elseif l.gn ~= e.gen then
     l.rd, l.at = l.rd + 1, 0
   end
-  l.gn, l.tk, l.le = e.gen, token, lease_end
+  l.entry, l.gn, l.tk, l.le = entry, e.gen, token, lease_end
   put(l, 'leased', lease_end, lease_end_text)
   return true
 end
@@ -164,10 +171,9 @@ end
 -- A lease as the caller reads it; `version` is the configuration he has at hand.
 local function leased(l, version)
   local e = l.ep
-  local entry = l.entry or call('LINDEX', l.queue, 0)
   local body = l.ref ~= '-' and call('HGET', BODIES, l.ref) or ''
   local config = version ~= e.cv and call('HGET', e.ws.eps, e.name) or ''
-  return l.rd, l.at + 1, l.gn, l.su, entry, body, config
+  return l.rd, l.at + 1, l.gn, l.su, l.entry, body, config
 end
 
 -- Whether a lane has an event.
