@@ -49,6 +49,7 @@ pub trait Lanes: Send + Sync {
     /// One bounded step of a partition's upkeep: limits of age, retention, unfinished releases and purges.
     /// `from` is what the last step answered; `None` begins a new round.
     ///
+    /// Lanes that are held and may send become ready: which plans are entitled may have changed since they were held.
     /// By age it drops what waits, and a lane's current event only if no attempt was recorded of it and no lease runs.
     /// What is past its retention is there until a sweep takes it.
     async fn sweep(&self, partition: Partition, from: Option<u64>) -> Result<Swept>;

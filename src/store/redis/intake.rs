@@ -10,8 +10,9 @@ use tokio::sync::Mutex;
 use super::connect::{Call, Link};
 use super::keys::Frame;
 use super::reply::{damaged, exactly, index, list, strange, text};
+use super::upkeep::Trimmed;
 use super::{RedisStore, entry, scripts};
-use crate::decide::ids::Partition;
+use crate::decide::ids::{EndpointId, Partition, WorkspaceId};
 use crate::decide::route::Routing;
 use crate::store::lanes::{Append, Appended, Intake, Taken};
 use crate::store::{Result, StoreError};
@@ -90,19 +91,9 @@ impl RedisIntake {
         for lane in list(ready)? {
             done.ready.extend(frame.lane_at(index(lane)?).cloned());
         }
-        let mut link = self.link().await?;
         for endpoint in list(over)? {
             if let Some((workspace, endpoint)) = frame.endpoint_at(index(endpoint)?) {
-                let trimmed = store.trim(&mut link, partition, workspace, endpoint).await;
-                let trimmed = self.ends_with(trimmed).await?;
-                done.ready.retain(|lane| !trimmed.emptied.contains(lane));
-                done.ready.extend(trimmed.ready);
-                for (reason, count) in trimmed.dropped {
-                    match done.dropped.iter_mut().find(|(present, _)| *present == reason) {
-                        Some((_, present)) => *present += count,
-                        None => done.dropped.push((reason, count)),
-                    }
-                }
+                self.trim(partition, workspace, endpoint, done).await?;
             }
         }
         done.dropped.sort_by_key(|(reason, _)| *reason);
@@ -111,6 +102,34 @@ impl RedisIntake {
             let [workspace, routing] = exactly(Value::Array(stale))?;
             let workspace = frame.workspace_at(index(workspace)?).ok_or_else(|| strange(&Value::Nil))?;
             done.stale = Some((workspace.clone(), read_routing(&text(routing)?)?));
+        }
+        Ok(())
+    }
+
+    /// Takes an endpoint back to its limits. Its events are in: where the store refuses this, whoever published them is
+    /// not to blame, and the next append tries again.
+    async fn trim(
+        &self,
+        partition: Partition,
+        workspace: &WorkspaceId,
+        endpoint: &EndpointId,
+        done: &mut Appended,
+    ) -> Result<()> {
+        let mut link = self.link().await?;
+        let mut trimmed = Trimmed::default();
+        match self.store.trim(&mut link, partition, workspace, endpoint, &mut trimmed).await {
+            Err(StoreError::Refused(reason)) => {
+                tracing::warn!(%workspace, %endpoint, reason, "an endpoint cannot be taken back to its limits");
+            }
+            answer => self.ends_with(answer).await?,
+        }
+        done.ready.retain(|lane| !trimmed.emptied.contains(lane));
+        done.ready.extend(trimmed.ready);
+        for (reason, count) in trimmed.dropped {
+            match done.dropped.iter_mut().find(|(present, _)| *present == reason) {
+                Some((_, present)) => *present += count,
+                None => done.dropped.push((reason, count)),
+            }
         }
         Ok(())
     }

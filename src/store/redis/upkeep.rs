@@ -19,6 +19,8 @@ use crate::store::records::EndpointStatus;
 const EVENTS_STEP: usize = 1_000;
 /// Steps of one trimming; what is left after that is the next append's.
 const TRIM_STEPS_MAX: usize = 1_000;
+/// Calls of one visit to endpoints; what is left after that is the next round's.
+const TEND_STEPS_MAX: usize = 16;
 /// Unfinished releases and purges that one step of the sweep takes up.
 const REPAIRS_STEP: usize = 100;
 /// Workspaces that one step of the sweep visits at most.
@@ -46,8 +48,8 @@ impl RedisStore {
         partition: Partition,
         workspace: &WorkspaceId,
         endpoint: &EndpointId,
-    ) -> Result<Trimmed> {
-        let mut trimmed = Trimmed::default();
+        trimmed: &mut Trimmed,
+    ) -> Result<()> {
         for _ in 0..TRIM_STEPS_MAX {
             let (frame, shape) = self.whole(partition, workspace, endpoint).await?;
             if frame.lanes() == 0 {
@@ -71,7 +73,7 @@ impl RedisStore {
                 break;
             }
         }
-        Ok(trimmed)
+        Ok(())
     }
 
     /// Makes an endpoint's held lanes ready.
@@ -213,25 +215,35 @@ impl RedisStore {
         for (_, layouts, _) in group {
             call.arg(layouts.shape());
         }
-        // What is more than a step's worth is left to the next round.
-        let [tended, releasing, now_ms] = exactly(self.run("tend", &call).await?)?;
-        let now_ms = number(now_ms)?;
+        let mut oldest_ms = 0;
         let mut dropped_in_all = 0;
-        for answer in list(tended)? {
-            let [dropped, oldest_at_ms] = exactly(answer)?;
-            dropped_in_all += number(dropped)?;
-            let oldest_at_ms = number(oldest_at_ms)?;
-            if oldest_at_ms > 0 {
-                swept.oldest_ms = swept.oldest_ms.max(now_ms.saturating_sub(oldest_at_ms));
+        for _ in 0..TEND_STEPS_MAX {
+            let [tended, ready, releasing, left, now_ms] = exactly(self.run("tend", &call).await?)?;
+            let now_ms = number(now_ms)?;
+            oldest_ms = 0;
+            for answer in list(tended)? {
+                let [dropped, oldest_at_ms] = exactly(answer)?;
+                dropped_in_all += number(dropped)?;
+                let oldest_at_ms = number(oldest_at_ms)?;
+                if oldest_at_ms > 0 {
+                    oldest_ms = oldest_ms.max(now_ms.saturating_sub(oldest_at_ms));
+                }
+            }
+            for lane in list(ready)? {
+                swept.ready.extend(frame.lane_at(index(lane)?).cloned());
+            }
+            swept.ready.extend(self.release_found(partition, &frame, releasing).await?);
+            if number(left)? > 0 {
+                break;
             }
         }
+        swept.oldest_ms = swept.oldest_ms.max(oldest_ms);
         if dropped_in_all > 0 {
             match swept.dropped.first_mut() {
                 Some((_, count)) => *count += dropped_in_all,
                 None => swept.dropped.push((DropReason::BacklogAge, dropped_in_all)),
             }
         }
-        swept.ready.extend(self.release_found(partition, &frame, releasing).await?);
         Ok(())
     }
 

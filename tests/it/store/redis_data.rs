@@ -7,14 +7,16 @@ use std::time::Duration;
 use recadero::clock::Clock;
 use recadero::decide::attempt::Outcome;
 use recadero::decide::ids::Partition;
+use recadero::decide::notice::DropReason;
+use recadero::decide::policy::Policy;
 use recadero::observe::signal::Signals;
 use recadero::store::lanes::{After, Claim, Pool, Taken};
-use recadero::store::records::{Put, ResendFrom};
+use recadero::store::records::{EndpointStatus, Put, ResendFrom};
 use recadero::store::redis::RedisStore;
 
 use super::fixture::{PARTITIONS, open_redis, redis_options};
 use super::redis_server::RedisServer;
-use super::world::{HOUR, MINUTE, World, ep, ev, failed, lane, ws};
+use super::world::{HOUR, MINUTE, World, config, ep, ev, failed, home, lane, lane_of, sweep_whole, ws};
 
 /// The names of all keys, without the prefix and the partition.
 async fn keys(server: &RedisServer) -> BTreeSet<String> {
@@ -100,11 +102,16 @@ async fn upkeep_finishes_a_purge_that_was_begun() {
 
 /// The same Redis, as a release with another window opens it.
 async fn with_window(world: &World, window: Duration) -> World {
+    with(world, |policy| policy.limits.dedupe_window = window).await
+}
+
+/// The same Redis, as a release with another policy opens it.
+async fn with(world: &World, change: impl FnOnce(&mut Policy)) -> World {
     let mut policy = world.policy.clone();
-    policy.limits.dedupe_window = window;
+    change(&mut policy);
     let options = redis_options(world.server(), policy.clone());
     let store = RedisStore::open_at(options, Signals::default(), Clock::of(world.time.clone())).await.expect("opens");
-    World::on(Arc::new(store), policy).await
+    World::with_store(Arc::new(store), world.time.clone(), policy).await
 }
 
 #[tokio::test]
@@ -190,4 +197,102 @@ async fn a_lease_is_of_what_stands_first_in_the_lane() {
     let lease = world.lease(&lane("ep_a")).await;
     assert_eq!((lease.event.id.as_str(), lease.round, lease.attempt), ("next", 1, 1));
     assert!(matches!(world.deliver(&lease).await.after, After::Idle));
+}
+
+#[tokio::test]
+async fn lanes_held_under_other_plans_are_released_by_the_sweep() {
+    let world = World::with_endpoint(&open_redis, "ep_a").await;
+    world.publish(&["1", "2"]).await;
+    let lease = world.lease(&lane("ep_a")).await;
+
+    let without = with(&world, |policy| policy.plans.entitled.clear()).await;
+    assert!(matches!(without.deliver(&lease).await.after, After::Held));
+    assert_eq!(without.sweep().await.ready, []);
+    assert_eq!(without.endpoint("ep_a").await.status(), EndpointStatus::Paused);
+    assert_eq!(without.deliver_all().await, [] as [&str; 0]);
+
+    assert_eq!(world.sweep().await.ready, [lane("ep_a")]);
+    assert_eq!(world.sweep().await.ready, [], "once");
+    assert_eq!(world.deliver_all().await, ["2"]);
+}
+
+#[tokio::test]
+async fn the_default_plan_holds_and_releases_as_well() {
+    let world = World::open(&open_redis).await;
+    world.store.put_endpoint(&ws("n"), &ep("ep_n"), &config(1, 1)).await.expect("put_endpoint");
+    let entitled = with(&world, |policy| policy.plans.default = "advanced".to_owned()).await;
+    let event = entitled.event("n", "1", None).await;
+    entitled.append(&[event]).await;
+    let lane = lane_of("n", "ep_n", 1, 0);
+    assert!(matches!(world.claim(&lane).await, Claim::Held));
+    let ready = async |world: &World| sweep_whole(world.store.as_ref(), home("n")).await.ready;
+    assert_eq!(ready(&world).await, []);
+    assert_eq!(ready(&entitled).await, [lane.clone()]);
+    assert_eq!(entitled.lease(&lane).await.event.id, ev("1"));
+}
+
+#[tokio::test]
+async fn the_sweep_releases_neither_a_disabled_endpoint_nor_a_later_layout() {
+    let world = World::with_endpoint(&open_redis, "ep_a").await;
+    world.connect("ep_b", 1).await;
+    world.publish(&["1"]).await;
+    world.disable("ep_a").await;
+    assert!(matches!(world.claim(&lane("ep_a")).await, Claim::Held));
+    assert_eq!(world.lay_out("ep_b", 2).await, Put::Done);
+    world.publish(&["2"]).await;
+    assert_eq!(world.sweep().await.ready, []);
+    assert_eq!(world.due(Pool::Healthy).await, [lane("ep_b")]);
+}
+
+#[tokio::test]
+async fn a_trimming_that_the_store_refuses_fails_no_append() {
+    let mut policy = Policy::default();
+    policy.limits.backlog_events = 1;
+    let world = World::open_with(&open_redis, policy).await;
+    world.connect("ep_a", 1).await;
+    world.server().ask(&["SET", &key("droppedix:w/ep_a"), "damaged"]).await.expect("SET");
+    assert_eq!(world.publish(&["1", "2"]).await.taken, [Taken::Stored, Taken::Stored]);
+    assert_eq!(world.publish(&["2"]).await.taken, [Taken::Duplicate]);
+    world.server().ask(&["DEL", &key("droppedix:w/ep_a")]).await.expect("DEL");
+    assert_eq!(world.publish(&["3"]).await.taken, [Taken::Stored], "the same intake goes on");
+}
+
+#[tokio::test]
+async fn one_call_of_the_sweep_takes_a_bounded_number_of_events_away() {
+    const EVENTS: usize = 1_500;
+    let world = World::with_endpoint(&open_redis, "ep_a").await;
+    world.connect("ep_b", 1).await;
+    let ids: Vec<String> = (0..EVENTS).map(|number| format!("e{number}")).collect();
+    world.publish(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    world.pass(100 * HOUR);
+    world.server().ask(&["CONFIG", "RESETSTAT"]).await.expect("CONFIG");
+    assert_eq!(world.sweep().await.dropped, [(DropReason::BacklogAge, 2 * EVENTS as u64)], "all in one round");
+    let stats = world.server().ask(&["INFO", "commandstats"]).await.expect("INFO");
+    let stats: String = redis::from_redis_value(stats).expect("a text");
+    let calls = |name: &str| -> usize {
+        let line = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{name}:calls=")));
+        line.and_then(|line| line.split(',').next()?.parse().ok()).unwrap_or(0)
+    };
+    assert_eq!(calls("lpop"), 2 * EVENTS);
+    assert!(calls("evalsha") >= 4, "{stats}");
+}
+
+#[tokio::test]
+async fn a_log_that_is_switched_off_is_emptied() {
+    let world = World::with_endpoint(&open_redis, "ep_a").await;
+    world.connect("ep_b", 1).await;
+    world.publish(&["1", "2"]).await;
+    world.deliver_all().await;
+    let off = with(&world, |policy| policy.limits.log_attempts = 0).await;
+    off.sweep().await;
+    assert!(!keys(world.server()).await.contains("log:w/ep_b"));
+
+    world.publish(&["3"]).await;
+    world.deliver_all().await;
+    off.publish(&["4"]).await;
+    off.deliver_all().await;
+    world.publish(&["5"]).await;
+    world.deliver_all().await;
+    let rows = world.store.attempts(&ws("w"), &ep("ep_a"), None, 10).await.expect("attempts");
+    assert_eq!(rows.iter().map(|row| (row.number, row.row.event_id.as_str())).collect::<Vec<_>>(), [(5, "5")]);
 }

@@ -103,7 +103,12 @@ impl World {
 
     /// As [`World::open`], with a store whose time is not the test's.
     pub async fn on(store: Arc<dyn Store>, policy: Policy) -> Self {
-        Self::of(Fixture { store, time: Given::default(), server: None }, policy).await
+        Self::with_store(store, Given::default(), policy).await
+    }
+
+    /// As [`World::open`], with a store whose time is this one.
+    pub async fn with_store(store: Arc<dyn Store>, time: Given, policy: Policy) -> Self {
+        Self::of(Fixture { store, time, server: None }, policy).await
     }
 
     async fn of(Fixture { store, time, server }: Fixture, policy: Policy) -> Self {

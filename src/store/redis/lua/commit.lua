@@ -24,7 +24,11 @@ end
 
 local function record(e, at_ms, next_ms, row)
   e.ln, e.dirty = e.ln + 1, true
-  if log_max == 0 then return end
+  if log_max == 0 then
+    -- Rows of a release that kept some would stand before those of one that keeps some again, and numbers have no gaps.
+    call('DEL', e.log)
+    return
+  end
   call('RPUSH', e.log, e.ln .. ' ' .. at_ms .. ' ' .. next_ms .. ' ' .. row)
   if e.ln % LOG_SLACK == 0 then call('LTRIM', e.log, -log_max, -1) end
 end

@@ -1,26 +1,44 @@
--- Looks after endpoints: limits of age and retention, and lanes of layouts that are long drained. One bounded step.
+-- Looks after endpoints: limits of age and retention, lanes that are held and need not be (the release that runs now may
+-- entitle other plans than the one before), and lanes of layouts that are long drained. One bounded step.
 --
 -- KEYS  lib's, with all lanes of the endpoints' layouts, also of drained ones.
--- ARGV  lib's; then most events to drop per endpoint; then per endpoint the layouts that its lanes were named by.
--- Returns {per endpoint {dropped, at_ms of its oldest event (0 without one)}, endpoints to release, now_ms}. An
---       endpoint whose layouts are others now is left alone.
-local MOST = number(ARGV[rest])
+-- ARGV  lib's; then most things to take away; then per endpoint the layouts that its lanes were named by.
+-- Returns {per endpoint {dropped, at_ms of its oldest event (0 without one)}, lanes that became ready, endpoints to
+--       release, things that might still have been taken away (0: call again), now_ms}. An endpoint whose layouts are
+--       others now is left alone.
+local left = number(ARGV[rest])
 
 local function expire_dropped(e)
-  local old = call('ZRANGEBYSCORE', e.droppedat, '-inf', now - retention_ms, 'LIMIT', 0, MOST)
+  local old = call('ZRANGEBYSCORE', e.droppedat, '-inf', now - retention_ms, 'LIMIT', 0, left)
   for i = 1, #old do
     local _, h = undrop(e, old[i])
     let_go(h.ref)
   end
+  left = left - #old
 end
 
 -- Rows leave in the order of their numbers: one that is not old yet keeps those after it.
 local function expire_log(e)
-  call('LTRIM', e.log, 0 - log_max, -1)
-  for _ = 1, log_max do
-    local row = call('LINDEX', e.log, 0)
-    if not row or number(string.match(row, '^%d+ (%d+)')) + log_age_ms > now then return end
-    call('LPOP', e.log)
+  local most = math.min(left, call('LLEN', e.log))
+  local gone = math.max(0, math.min(most, call('LLEN', e.log) - log_max))
+  while gone < most do
+    local row = call('LINDEX', e.log, gone)
+    if number(string.match(row, '^%d+ (%d+)')) + log_age_ms > now then break end
+    gone = gone + 1
+  end
+  if gone > 0 then call('LTRIM', e.log, gone, -1) end
+  left = left - gone
+end
+
+-- Makes ready what is held though it may send.
+local function release(e)
+  if blocked(e) then return end
+  local oldest = layouts(e)[1].n
+  for _, l in ipairs(e.lanes) do
+    if l.layout == oldest and lane(l).st == 'held' then
+      put(l, 'ready', now)
+      l.fresh = true
+    end
   end
 end
 
@@ -52,7 +70,12 @@ local function tend(e, layouts_read)
   if not endpoint(e) or shape(e) ~= layouts_read then return {0, 0} end
   local function untried(l) return l.le <= now and l.tr == 0 end
   local function old(event) return event.at_ms + age_ms_max <= now end
-  local dropped = e.ev > 0 and drop_oldest(e, untried, old, MOST, 'backlog_age', true) or 0
+  local dropped = 0
+  if e.ev > 0 then
+    dropped = drop_oldest(e, untried, old, left, 'backlog_age', true)
+    left = left - dropped
+    release(e)
+  end
   if dropped > 0 then tell_many(e, 'backlog_age', dropped) end
   if e.dn > 0 then expire_dropped(e) end
   if e.ln > 0 then expire_log(e) end
@@ -63,4 +86,4 @@ end
 local tended = {}
 for i = 1, #E do tended[i] = tend(E[i], ARGV[rest + i]) end
 save()
-return {tended, releasing(), now}
+return {tended, fresh(), releasing(), left, now}
