@@ -11,6 +11,7 @@
 mod connect;
 mod durability;
 mod entry;
+mod failures;
 mod intake;
 mod keys;
 mod lanes;
@@ -21,6 +22,7 @@ mod outbox;
 mod records;
 mod reply;
 mod scripts;
+mod server;
 mod setup;
 mod upkeep;
 mod views;
@@ -39,8 +41,8 @@ use self::durability::Wait;
 use self::intake::RedisIntake;
 use self::keys::{Frame, Keys};
 use self::scripts::Script;
-use super::Result;
 use super::lanes::{Claim, Commit, Committed, Due, Figures, Intake, Lanes, Memory, Pool, Swept, Token, Want};
+use super::{Result, StoreError};
 use crate::clock::Clock;
 use crate::decide::ids::{LaneId, Partition};
 use crate::decide::policy::Policy;
@@ -101,7 +103,12 @@ impl RedisStore {
 #[async_trait]
 impl Lanes for RedisStore {
     async fn intake(&self) -> Result<Box<dyn Intake>> {
-        let link = self.links.source().connect().await?;
+        let mut link = self.links.source().connect().await?;
+        server::check_eviction(&mut link).await.map_err(|error| match error {
+            // Whoever set the server otherwise can set it back: the events wait meanwhile.
+            StoreError::Refused(reason) => StoreError::Unavailable(reason),
+            error => error,
+        })?;
         Ok(Box::new(RedisIntake::new(self.clone(), link)))
     }
 

@@ -1,11 +1,11 @@
-//! Connections: how they are made, how a script is called on one, and what an error means.
+//! Connections: how they are made, and how a script is called on one.
 //!
 //! Nothing here retries or reconnects behind the caller's back. A connection that failed is dropped, the call that
 //! saw it fails, and the next call connects anew: so a caller always knows that what it sent may not have arrived.
 //! The crate's `ConnectionManager` was rejected because it hides just that.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,14 +13,17 @@ use futures_util::StreamExt;
 use redis::aio::{ConnectionLike, MultiplexedConnection, PubSub};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
-use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
+use redis::cluster_routing::{MultipleNodeRoutingInfo, Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
 use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
-use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisConnectionInfo, RedisError, ServerErrorKind, Value};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo,
+    RedisError, ServerErrorKind, Value,
+};
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::Receiver;
 
+use super::failures::failure;
 use super::scripts::Script;
-use crate::observe::signal::{Signal, Signals};
 use crate::store::{Result, StoreError};
 
 /// How long a connection may take to be made.
@@ -33,6 +36,9 @@ const CONNECT_PAUSE: Duration = Duration::from_millis(100);
 const LINKS: usize = 2;
 /// Messages of a channel that may wait to be read; more are lost.
 const MESSAGES_MAX: usize = 1_024;
+
+/// How servers are spoken to, whatever the address says: the newer protocol shapes answers otherwise, and pushes some.
+const PROTOCOL: ProtocolVersion = ProtocolVersion::RESP2;
 
 /// A script with its keys and arguments.
 #[derive(Debug)]
@@ -88,10 +94,11 @@ impl Source {
         }
         let urls: Vec<&str> = url.split(',').map(str::trim).filter(|url| !url.is_empty()).collect();
         if let [url] = urls.as_slice() {
-            return Client::open(*url).map(|client| Self::Single(Box::new(client)));
+            return client(url).map(|client| Self::Single(Box::new(client)));
         }
-        let nodes = urls.iter().map(|url| Client::open(*url)).collect::<std::result::Result<_, _>>()?;
-        let cluster = ClusterClient::builder(urls).retries(0).connection_timeout(CONNECT_LIMIT);
+        let nodes = urls.iter().map(|url| client(url)).collect::<std::result::Result<_, _>>()?;
+        let cluster = ClusterClient::builder(urls).use_protocol(PROTOCOL).retries(0);
+        let cluster = cluster.connection_timeout(CONNECT_LIMIT);
         let cluster = cluster.response_timeout(ANSWER_LIMIT).build()?;
         Ok(Self::Cluster(Box::new(cluster), nodes))
     }
@@ -144,6 +151,13 @@ impl Source {
     }
 }
 
+/// A client of one server.
+fn client(url: &str) -> std::result::Result<Client, RedisError> {
+    let address = url.into_connection_info()?;
+    let login = address.redis_settings().clone().set_protocol(PROTOCOL);
+    Client::open(address.set_redis_settings(login))
+}
+
 async fn first_to_listen(nodes: &[Client]) -> std::result::Result<PubSub, RedisError> {
     let mut answer = Err(RedisError::from((ErrorKind::Io, "no node is named")));
     for node in nodes {
@@ -164,7 +178,7 @@ fn sentinel(url: &str) -> std::result::Result<SentinelClient, RedisError> {
     let service = parts.next().filter(|name| !name.is_empty()).ok_or_else(|| wrong("no service is named"))?;
     let database = parts.next().filter(|number| !number.is_empty()).unwrap_or("0");
     let database = database.parse().map_err(|_| wrong("the database is no number"))?;
-    let mut primary = RedisConnectionInfo::default().set_db(database);
+    let mut primary = RedisConnectionInfo::default().set_protocol(PROTOCOL).set_db(database);
     if let Some((user, password)) = login.split_once(':') {
         primary = primary.set_password(password);
         if !user.is_empty() {
@@ -206,6 +220,25 @@ impl Link {
         }
         .and_then(Value::extract_error)
     }
+
+    /// Whether all keys are on the same server.
+    pub fn is_one_server(&self) -> bool {
+        matches!(self, Self::Single(_))
+    }
+
+    /// Sends a command to every primary; their answers are in no order.
+    pub async fn send_everywhere(&mut self, command: Cmd) -> std::result::Result<Vec<Value>, RedisError> {
+        match self {
+            Self::Single(_) => self.send(&command).await.map(|answer| vec![answer]),
+            Self::Cluster(connection) => {
+                let everywhere = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
+                match connection.route_command(command, everywhere).await.and_then(Value::extract_error)? {
+                    Value::Map(answers) => Ok(answers.into_iter().map(|(_, answer)| answer).collect()),
+                    answer => Ok(vec![answer]),
+                }
+            }
+        }
+    }
 }
 
 /// The connections that calls share.
@@ -216,8 +249,6 @@ struct Shared {
     source: Source,
     slots: [Mutex<Slot>; LINKS],
     turn: AtomicUsize,
-    connected: AtomicBool,
-    signals: Signals,
 }
 
 #[derive(Default)]
@@ -230,10 +261,9 @@ struct Slot {
 }
 
 impl Links {
-    pub fn new(source: Source, signals: Signals) -> Self {
+    pub fn new(source: Source) -> Self {
         let slots = std::array::from_fn(|_| Mutex::default());
-        let (turn, connected) = (AtomicUsize::new(0), AtomicBool::new(true));
-        Self(Arc::new(Shared { source, slots, turn, connected, signals }))
+        Self(Arc::new(Shared { source, slots, turn: AtomicUsize::new(0) }))
     }
 
     pub fn source(&self) -> &Source {
@@ -244,6 +274,13 @@ impl Links {
     pub async fn run(&self, call: &Call) -> Result<Value> {
         let (index, made, mut link) = self.link().await?;
         let answer = call.on(&mut link).await;
+        self.look_at(index, made, answer).await
+    }
+
+    /// Asks something on one of the connections.
+    pub async fn ask<T>(&self, question: impl AsyncFnOnce(&mut Link) -> Result<T>) -> Result<T> {
+        let (index, made, mut link) = self.link().await?;
+        let answer = question(&mut link).await;
         self.look_at(index, made, answer).await
     }
 
@@ -267,7 +304,6 @@ impl Links {
             Ok(link) => {
                 slot.made += 1;
                 slot.link = Some(link.clone());
-                self.say(true, None);
                 Ok((index, slot.made, link))
             }
             Err(error) => {
@@ -277,49 +313,19 @@ impl Links {
                     tokio::time::sleep(CONNECT_PAUSE).await;
                     shared.slots[index].lock().await.failed = None;
                 });
-                self.say(false, Some(&error));
                 Err(error)
             }
         }
     }
 
-    async fn look_at(&self, index: usize, made: u64, answer: Result<Value>) -> Result<Value> {
-        if let Err(error @ StoreError::Unavailable(_)) = &answer {
+    async fn look_at<T>(&self, index: usize, made: u64, answer: Result<T>) -> Result<T> {
+        if let Err(StoreError::Unavailable(_)) = &answer {
             let mut slot = self.0.slots[index].lock().await;
+            // A late answer over an older connection says nothing of the present one.
             if slot.made == made {
                 slot.link = None;
-                // A late answer over an older connection says nothing of the present one.
-                self.say(false, Some(error));
             }
         }
         answer
     }
-
-    fn say(&self, connected: bool, error: Option<&StoreError>) {
-        if self.0.connected.swap(connected, Ordering::Relaxed) != connected {
-            let detail = error.map(ToString::to_string);
-            self.0.signals.emit(&Signal::Store { connected, detail: detail.as_deref() });
-        }
-    }
-}
-
-/// What an error of the client means to whoever asked.
-///
-/// Refused is only what is known to be about the very operation, since whoever is refused an event for good puts it
-/// aside. All else (no permission, another password, codes that no release of ours knows) hits every operation alike
-/// and passes when somebody repairs it.
-pub(super) fn failure(error: RedisError) -> StoreError {
-    let text = error.to_string();
-    match (error.kind(), error.code()) {
-        (ErrorKind::Extension, Some("OOM")) => StoreError::Full(text),
-        (ErrorKind::Extension, Some("WRONGTYPE"))
-        | (ErrorKind::Server(ServerErrorKind::ResponseError | ServerErrorKind::CrossSlot), _)
-        | (ErrorKind::UnexpectedReturnType | ErrorKind::InvalidClientConfig, _) => StoreError::Refused(text),
-        _ => StoreError::Unavailable(text),
-    }
-}
-
-/// Whether the server knows the connection and does not let it do what it asks.
-pub(super) fn is_forbidden(error: &RedisError) -> bool {
-    error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) || matches!(error.code(), Some("NOAUTH" | "WRONGPASS"))
 }

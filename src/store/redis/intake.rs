@@ -186,11 +186,8 @@ impl Intake for RedisIntake {
     async fn persist(&self) -> Result<()> {
         let Some(wait) = self.store.wait.as_ref() else { return Ok(()) };
         let touched = std::mem::take(&mut *self.touched.lock().await);
-        let mut link = self.link().await?;
-        for partition in touched {
-            let fence = self.store.keys.fence(partition);
-            self.ends_with(self.store.timed("persist", wait.persist(&mut link, &fence)).await).await?;
-        }
-        Ok(())
+        let fences: Vec<String> = touched.into_iter().map(|partition| self.store.keys.fence(partition)).collect();
+        let link = self.link().await?;
+        self.ends_with(self.store.timed("persist", wait.persist(&link, &fences)).await).await
     }
 }

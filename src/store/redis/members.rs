@@ -1,11 +1,10 @@
 //! Deliverers that are alive, how they wake each other, and how full the server is.
 
-use redis::Value;
 use tokio::sync::mpsc;
 
 use super::connect::Call;
-use super::reply::{bytes, list, text};
-use super::{RedisStore, scripts};
+use super::reply::{list, text};
+use super::{RedisStore, scripts, server};
 use crate::decide::ids::LaneId;
 use crate::store::Result;
 use crate::store::lanes::Memory;
@@ -46,23 +45,8 @@ impl RedisStore {
     }
 
     pub(super) async fn memory_used(&self) -> Result<Memory> {
-        let mut command = redis::cmd("INFO");
-        command.arg("memory");
-        // A Cluster answers for each of its nodes.
-        let nodes = match self.send("memory", &command).await? {
-            Value::Map(nodes) => nodes.into_iter().map(|(_, info)| bytes(info)).collect::<Result<Vec<_>>>()?,
-            info => vec![bytes(info)?],
-        };
-        let mut memory = Memory::default();
-        for info in nodes {
-            let info = String::from_utf8_lossy(&info).into_owned();
-            let figure = |name: &str| {
-                let found = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-                found.and_then(|figure| figure.trim().parse::<u64>().ok()).unwrap_or(0)
-            };
-            memory.used += figure("used_memory");
-            memory.max += figure("maxmemory");
-        }
-        Ok(memory)
+        let shown = self.timed("memory", self.links.ask(async |link| server::memory(link).await)).await?;
+        let sum = |name: &str| shown.iter().flatten().map(|info| info.figure(name)).sum();
+        Ok(Memory { used: sum("used_memory"), max: sum("maxmemory") })
     }
 }

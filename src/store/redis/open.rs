@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use redis::{RedisError, Value};
+use redis::Value;
 
-use super::RedisStore;
-use super::connect::{Link, Links, Source, failure, is_forbidden};
-use super::durability::{Durability, Wait};
+use super::connect::{Link, Links, Source};
+use super::durability::{Durability, Place, Wait};
+use super::failures::refusal;
 use super::keys::Keys;
 use super::reply::{exactly, list, number, text};
+use super::{RedisStore, server};
 use crate::clock::Clock;
 use crate::decide::policy::{Policy, QuotaScope};
 use crate::observe::signal::Signals;
@@ -56,15 +57,18 @@ impl RedisStore {
     }
 
     async fn open_by(options: Options, signals: Signals, given_time: Option<Clock>) -> Result<Self> {
-        let source = Source::parse(&options.url).map_err(failure)?;
+        let source = Source::parse(&options.url).map_err(|error| StoreError::Refused(error.to_string()))?;
         let keys = Keys::new(&options.prefix);
         let mut link = source.connect().await?;
-        check_eviction(&mut link).await?;
+        server::check_eviction(&mut link).await?;
+        if server::memory(&mut link).await?.is_none() {
+            tracing::warn!("the store does not let its memory be read: nothing will warn before it is full");
+        }
         check_schema(&mut link, &keys, options.partitions).await?;
         let wait = choose_wait(&mut link, options.durability).await?;
         Ok(Self {
             keys,
-            links: Links::new(source, signals.clone()),
+            links: Links::new(source),
             policy_arguments: policy_arguments(&options.policy).into(),
             policy: Arc::new(options.policy),
             partitions: options.partitions,
@@ -130,42 +134,6 @@ fn policy_arguments(policy: &Policy) -> Vec<Bytes> {
     arguments.into_iter().map(Bytes::from).collect()
 }
 
-/// As [`failure`]; but who may not do at the beginning what the service needs is told so for good.
-fn refusal(error: RedisError) -> StoreError {
-    if is_forbidden(&error) { StoreError::Refused(error.to_string()) } else { failure(error) }
-}
-
-/// One setting of the server; `None` when it may not be asked, as on many managed ones.
-async fn setting(link: &mut Link, name: &str) -> Result<Option<String>> {
-    let mut command = redis::cmd("CONFIG");
-    command.arg("GET").arg(name);
-    match link.send(&command).await {
-        Ok(answer) => {
-            let found = match answer {
-                Value::Map(pairs) => pairs.into_iter().next().map(|(_, value)| value),
-                other => list(other)?.into_iter().nth(1),
-            };
-            found.map(text).transpose()
-        }
-        Err(error) => match refusal(error) {
-            StoreError::Refused(reason) => {
-                tracing::warn!(setting = name, reason, "the store does not let its setting be checked");
-                Ok(None)
-            }
-            other => Err(other),
-        },
-    }
-}
-
-async fn check_eviction(link: &mut Link) -> Result<()> {
-    match setting(link, "maxmemory-policy").await? {
-        Some(policy) if policy != "noeviction" => Err(StoreError::Refused(format!(
-            "maxmemory-policy is {policy}, which deletes events; set it to noeviction"
-        ))),
-        _ => Ok(()),
-    }
-}
-
 /// Checks the schema and the number of partitions, or sets them on first use.
 async fn check_schema(link: &mut Link, keys: &Keys, partitions: u16) -> Result<()> {
     for (field, ours) in [("schema", SCHEMA), ("partitions", u64::from(partitions))] {
@@ -207,21 +175,16 @@ async fn choose_wait(link: &mut Link, durability: Durability) -> Result<Option<W
     if durability == Durability::Memory {
         return Ok(None);
     }
-    let mut command = redis::cmd("COMMAND");
-    command.arg("INFO").arg("WAITAOF");
-    let known = link.send(&command).await.ok().and_then(|answer| list(answer).ok());
-    let has_waitaof = known.is_some_and(|known| known.first().is_some_and(|first| *first != Value::Nil));
-    let appendonly = setting(link, "appendonly").await?;
-    let has_log = appendonly.as_deref() != Some("no");
+    let appendonly = server::setting(link, "appendonly").await?;
+    let may_have_log = appendonly.as_ref().is_none_or(|values| values.iter().all(|value| value == "yes"));
+    let has_waitaof = may_have_log && server::knows(link, "WAITAOF").await?;
     match durability {
-        Durability::Disk if has_waitaof && has_log => Ok(Some(Wait::OwnDisk)),
-        Durability::Disk => match setting(link, "appendfsync").await?.as_deref() {
-            Some("always") if has_log => Ok(None),
-            _ => Err(StoreError::Refused(
-                "durability disk needs appendonly yes, and WAITAOF (Redis 7.2) or appendfsync always".to_owned(),
-            )),
-        },
-        Durability::Replica if has_waitaof && has_log && appendonly.is_some() => Ok(Some(Wait::ReplicaDisk)),
-        _ => Ok(Some(Wait::Replica)),
+        Durability::Disk if has_waitaof => Ok(Some(Wait::Told(Place::OwnDisk))),
+        Durability::Disk if server::syncs_always(link).await? => Ok(Some(Wait::Synced)),
+        Durability::Disk => Err(StoreError::Refused(
+            "durability disk needs appendonly yes, and WAITAOF (Redis 7.2) or appendfsync always".to_owned(),
+        )),
+        _ if has_waitaof && appendonly.is_some() => Ok(Some(Wait::Told(Place::ReplicasDisk))),
+        _ => Ok(Some(Wait::Told(Place::Replica))),
     }
 }

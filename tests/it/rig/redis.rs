@@ -9,6 +9,11 @@ use super::PATIENCE;
 use super::guard::{self, Guarded};
 use super::ports::Port;
 
+/// The server that tests run: `redis-server`, or what `RECADERO_TEST_REDIS_SERVER` names, such as a newer one.
+pub fn program() -> String {
+    std::env::var("RECADERO_TEST_REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned())
+}
+
 /// What of a write is on disk when Redis answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Aof {
@@ -116,7 +121,7 @@ impl Redis {
     }
 
     async fn launch(&mut self) {
-        let mut command = guard::command(self.directory.path(), "redis-server");
+        let mut command = guard::command(self.directory.path(), &program());
         command.args(["--bind", "127.0.0.1", "--port"]).arg(self.port().to_string());
         command.arg("--dir").arg(self.directory.path());
         command.args(["--save", "", "--daemonize", "no", "--maxmemory-policy", "noeviction"]);

@@ -4,12 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use recadero::decide::ids::Partition;
 use recadero::decide::policy::Policy;
 use recadero::observe::signal::Signals;
+use recadero::store::lanes::{Intake, Memory};
 use recadero::store::redis::{Durability, Options, RedisStore};
 use recadero::store::{Lanes, StoreError};
 
-use super::fixture::{START_MS, redis_options};
+use super::fixture::{PARTITIONS, START_MS, redis_options};
 use super::redis_data::key;
 use super::redis_server::{Cluster, RedisServer, Sentinel};
 use super::world::{World, config, contact, ep, home, ws};
@@ -49,14 +51,106 @@ async fn data_of_a_newer_release_is_refused() {
     assert!(refused(open(&server, |_| ()).await).contains("version 2"));
 }
 
+/// An intake, which says why there is none.
+async fn intake(store: &RedisStore) -> Result<Box<dyn Intake>, String> {
+    match store.intake().await {
+        Err(StoreError::Unavailable(why)) => Err(why),
+        answer => Ok(answer.expect("it is there, or may be later")),
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_would_delete_events_later_takes_none() {
+    let server = RedisServer::start(&[]).await;
+    let store = open(&server, |_| ()).await.expect("opens");
+    server.ask(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await.expect("CONFIG SET");
+    assert!(intake(&store).await.is_err_and(|why| why.contains("noeviction")));
+    server.ask(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await.expect("CONFIG SET");
+    assert!(intake(&store).await.is_ok());
+}
+
+fn on_disk(options: &mut Options) {
+    options.durability = Durability::Disk;
+}
+
 #[tokio::test]
 async fn disk_is_refused_where_the_disk_lags_behind() {
-    let on_disk = |options: &mut Options| options.durability = Durability::Disk;
     let lags = RedisServer::start(&["--appendonly", "no"]).await;
     assert!(refused(open(&lags, on_disk).await).contains("appendfsync always"));
     let holds = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]).await;
     let store = open(&holds, on_disk).await.expect("this one does");
     store.intake().await.expect("intake").persist().await.expect("it is on the disk");
+}
+
+#[tokio::test]
+async fn disk_is_looked_at_again_before_anything_is_said_to_be_on_it() {
+    let server = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]).await;
+    if server.ask(&["WAITAOF", "0", "0", "0"]).await.is_ok() {
+        return; // It says itself when something is on the disk.
+    }
+    let store = open(&server, on_disk).await.expect("opens");
+    server.ask(&["CONFIG", "SET", "appendfsync", "everysec"]).await.expect("CONFIG SET");
+    let persisted = store.intake().await.expect("intake").persist().await;
+    assert!(matches!(persisted, Err(StoreError::Unavailable(why)) if why.contains("appendfsync")));
+    server.ask(&["CONFIG", "SET", "appendfsync", "always"]).await.expect("CONFIG SET");
+    store.intake().await.expect("intake").persist().await.expect("it is on the disk again");
+}
+
+#[tokio::test]
+async fn every_primary_of_a_cluster_must_do() {
+    let cluster = Cluster::start(&["--appendonly", "yes", "--appendfsync", "always"]).await;
+    let options = Options { url: cluster.urls(), ..redis_options(&cluster.nodes[0], Policy::default()) };
+    let options = Options { durability: Durability::Disk, ..options };
+    let open = async || RedisStore::open(options.clone(), Signals::default()).await;
+    let store = open().await.expect("opens");
+    let intake = store.intake().await.expect("intake");
+    for partition in (0..PARTITIONS).map(Partition) {
+        intake.append(partition, &[]).await.expect("append");
+    }
+    intake.persist().await.expect("it is on the disks");
+    for node in &cluster.nodes {
+        node.ask(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await.expect("CONFIG SET");
+        assert!(refused(open().await).contains("allkeys-lru"));
+        node.ask(&["CONFIG", "SET", "maxmemory-policy", "noeviction", "appendonly", "no"]).await.expect("CONFIG SET");
+        assert!(refused(open().await).contains("appendonly yes"));
+        node.ask(&["CONFIG", "SET", "appendonly", "yes"]).await.expect("CONFIG SET");
+    }
+    open().await.expect("all are as before");
+}
+
+#[tokio::test]
+async fn one_server_is_waited_for_once_however_many_partitions() {
+    let (primary, port) = RedisServer::start_on_port(&["--repl-diskless-sync-delay", "0"]).await;
+    let _replica = RedisServer::start(&["--replicaof", "127.0.0.1", &port.to_string()]).await;
+    let store = open(&primary, |options| options.durability = Durability::Replica).await.expect("opens");
+    for _ in 0..5 {
+        primary.ask(&["CONFIG", "RESETSTAT"]).await.expect("CONFIG");
+        let intake = store.intake().await.expect("intake");
+        for partition in (0..PARTITIONS).map(Partition) {
+            intake.append(partition, &[]).await.expect("append");
+        }
+        if intake.persist().await.is_err() {
+            continue; // The replica is not there yet.
+        }
+        let stats = primary.ask(&["INFO", "commandstats"]).await.expect("INFO");
+        let stats: String = redis::from_redis_value(stats).expect("a text");
+        assert!(stats.contains("cmdstat_wait:calls=1,"), "{stats}");
+        return;
+    }
+    panic!("the replica never has it");
+}
+
+#[tokio::test]
+async fn the_protocol_that_the_address_asks_for_changes_nothing() {
+    let (server, port) = RedisServer::start_on_port(&[]).await;
+    let url = format!("redis://127.0.0.1:{port}?protocol=resp3");
+    let store = open(&server, |options| options.url = url).await.expect("opens");
+    assert!(store.memory().await.expect("memory").used > 0);
+    let world = World::on(Arc::new(store), Policy::default()).await;
+    world.connect("ep_a", 1).await;
+    world.publish(&["a"]).await;
+    assert_eq!(world.figures().await.endpoints.len(), 1);
+    assert_eq!(world.deliver_all().await, ["a"]);
 }
 
 #[tokio::test]
@@ -144,7 +238,13 @@ async fn only_what_the_operation_is_to_blame_for_is_refused() {
 async fn a_redis_that_forbids_what_is_needed_is_refused_at_the_beginning() {
     let server = RedisServer::start(&[]).await;
     server.ask(&["ACL", "SETUSER", "default", "-config"]).await.expect("ACL");
-    open(&server, |_| ()).await.expect("a setting that may not be read is taken on trust");
+    open(&server, |_| ()).await.expect("INFO shows what must be known");
+    server.ask(&["ACL", "SETUSER", "default", "-info", "+config"]).await.expect("ACL");
+    let store = open(&server, |_| ()).await.expect("CONFIG GET does as well");
+    assert_eq!(store.memory().await.expect("unknown, which is no error"), Memory::default());
+    server.ask(&["ACL", "SETUSER", "default", "-config"]).await.expect("ACL");
+    assert!(refused(open(&server, |_| ()).await).contains("maxmemory-policy"));
+    server.ask(&["ACL", "SETUSER", "default", "+info"]).await.expect("ACL");
     server.ask(&["ACL", "SETUSER", "default", "-hget"]).await.expect("ACL");
     assert!(refused(open(&server, |_| ()).await).contains("hget"));
 }
@@ -193,7 +293,7 @@ async fn a_wake_is_heard() {
 
 #[tokio::test]
 async fn a_cluster_does_as_well() {
-    let cluster = Cluster::start().await;
+    let cluster = Cluster::start(&[]).await;
     let options = Options { url: cluster.urls(), ..redis_options(&cluster.nodes[0], Policy::default()) };
     let store = RedisStore::open(options, Signals::default()).await.expect("opens");
     let mut wakes = store.wakes("m").await.expect("listens");

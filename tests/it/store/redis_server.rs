@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::rig::redis::program;
+
 /// How often it is asked whether it is there before the test fails, every 10 ms.
 const ASKED_MAX: usize = 2_000;
 /// The highest port that leaves room for the Cluster's second one, 10000 above.
@@ -77,7 +79,7 @@ impl RedisServer {
 }
 
 fn launch(directory: &TempDir, arguments: &[String]) -> Child {
-    let mut command = Command::new("redis-server");
+    let mut command = Command::new(program());
     command.args(["--port", "0", "--unixsocket", "socket", "--save", ""]).args(arguments);
     command.current_dir(directory.path()).stdout(Stdio::null());
     command.spawn().expect("redis-server is installed")
@@ -102,7 +104,7 @@ impl Sentinel {
         let port = free_port();
         let config = format!("bind 127.0.0.1\nport {port}\nsentinel monitor main 127.0.0.1 {primary} 1\n");
         std::fs::write(directory.path().join("conf"), config).expect("a file");
-        let mut command = Command::new("redis-server");
+        let mut command = Command::new(program());
         command.args(["conf", "--sentinel"]).current_dir(directory.path()).stdout(Stdio::null());
         Self { process: command.spawn().expect("redis-server is installed"), _directory: directory, port }
     }
@@ -126,11 +128,12 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts it and waits until every node knows all slots.
-    pub async fn start() -> Self {
+    /// Starts it with more arguments for each node, and waits until every node knows all slots.
+    pub async fn start(arguments: &[&str]) -> Self {
+        let arguments = [&["--cluster-enabled", "yes"], arguments].concat();
         let (mut nodes, mut ports) = (Vec::new(), Vec::new());
         for node in 0..CLUSTER_NODES {
-            let (server, port) = RedisServer::start_on_port(&["--cluster-enabled", "yes"]).await;
+            let (server, port) = RedisServer::start_on_port(&arguments).await;
             let share = SLOTS.div_ceil(CLUSTER_NODES);
             let (first, last) = (node * share, ((node + 1) * share).min(SLOTS) - 1);
             let slots = [first.to_string(), last.to_string()];
