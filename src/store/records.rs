@@ -51,7 +51,7 @@ pub trait Records: Send + Sync {
     async fn endpoint(&self, workspace: &WorkspaceId, endpoint: &EndpointId) -> Result<Option<Endpoint>>;
 
     /// Creates an endpoint (`config.version` 1 and an id never used) or replaces its configuration (`config.version`
-    /// one more than the present). Raises the routing version by one, whatever changed; a change of `lanes` opens a new
+    /// one more than the present); asked again with the present one, it is done already. Raises the routing version by one, whatever changed; a change of `lanes` opens a new
     /// layout, with the next number, or replaces the newest one, under its number, if that was never used and is not the
     /// oldest. A layout that is not the newest ends when its lanes are empty; at once, if they are so already.
     async fn put_endpoint(&self, workspace: &WorkspaceId, endpoint: &EndpointId, config: &Config) -> Result<Put>;
@@ -102,7 +102,8 @@ pub trait Records: Send + Sync {
     -> Result<Option<Waiting>>;
 
     /// Puts events once more at the end of their lanes, in the order given, as resent ones: a dropped one moves (asked
-    /// twice, it moves once), a delivered one whose payload is kept is copied. Each gets a new number, `at_ms` is now,
+    /// twice, it moves once), a delivered one whose payload is kept is copied (asked again while the copy waits, it is done
+    /// already). Each gets a new number, `at_ms` is now,
     /// and its lane is its contact's in the newest layout. No limit is enforced here; the next append does. Answers for
     /// each whether it was done.
     async fn resend(

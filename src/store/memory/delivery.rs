@@ -157,7 +157,7 @@ impl Endpoint {
             Outcome::Delivered => {
                 let current = lane.current.take().expect("the commit is of the current event");
                 self.left(&current.event);
-                self.kept.push(current.event, &step.policy.limits);
+                self.kept.push(current.seq, current.event, &step.policy.limits);
             }
             Outcome::Failed(_) => {
                 let counts = self.generation == commit.generation;

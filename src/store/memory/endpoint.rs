@@ -97,8 +97,8 @@ impl Endpoint {
         true
     }
 
-    /// Puts an event at the end of a lane.
-    pub fn push(&mut self, place: Place, event: Waiting, step: &mut Step<'_>) {
+    /// Puts an event at the end of a lane; its number.
+    pub fn push(&mut self, place: Place, event: Waiting, step: &mut Step<'_>) -> u64 {
         self.numbered += 1;
         self.waiting_events += 1;
         self.waiting_bytes += event.body.len() as u64;
@@ -113,6 +113,15 @@ impl Endpoint {
             lane.stand(step.due, lane.pool(), Some(step.now_ms));
             step.ready.push(lane.id.clone());
         }
+        self.numbered
+    }
+
+    /// Whether the event of this number is in a lane.
+    pub fn waits(&self, seq: u64) -> bool {
+        self.lanes.values().any(|lane| {
+            let is_current = lane.current.as_ref().is_some_and(|current| current.seq == seq);
+            is_current || lane.queue.binary_search_by_key(&seq, |(queued, _)| *queued).is_ok()
+        })
     }
 
     /// Drops what is past the limits of events and bytes: the oldest that wait, never a current one. When bytes are

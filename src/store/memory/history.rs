@@ -76,20 +76,28 @@ fn first_shown(now_ms: u64) -> u64 {
     (now_ms / HOUR_MS).saturating_sub(HOURS_SHOWN - 1)
 }
 
-/// The events of the last deliveries, whose payloads are still there; one delivered twice is there twice.
+/// The events of the last deliveries, whose payloads are still there, each under the last number that it had in a lane;
+/// one delivered twice is there twice.
 #[derive(Default)]
-pub(super) struct Kept(VecDeque<Arc<Waiting>>);
+pub(super) struct Kept(VecDeque<(u64, Arc<Waiting>)>);
 
 impl Kept {
-    pub fn push(&mut self, event: Arc<Waiting>, limits: &Limits) {
-        self.0.push_back(event);
+    pub fn push(&mut self, seq: u64, event: Arc<Waiting>, limits: &Limits) {
+        self.0.push_back((seq, event));
         while self.0.len() as u64 > limits.log_payloads {
             self.0.pop_front();
         }
     }
 
-    pub fn get(&self, id: &EventId) -> Option<&Arc<Waiting>> {
-        self.0.iter().rev().find(|kept| kept.id == *id)
+    pub fn get(&self, id: &EventId) -> Option<&(u64, Arc<Waiting>)> {
+        self.0.iter().rev().find(|(_, kept)| kept.id == *id)
+    }
+
+    /// The event is in a lane once more, under this number.
+    pub fn renumber(&mut self, id: &EventId, seq: u64) {
+        if let Some((present, _)) = self.0.iter_mut().rev().find(|(_, kept)| kept.id == *id) {
+            *present = seq;
+        }
     }
 }
 

@@ -74,13 +74,22 @@ impl State {
         for id in events {
             let event = match from {
                 ResendFrom::Dropped => endpoint.dropped.take(id),
-                ResendFrom::Kept => endpoint.kept.get(id).cloned(),
+                ResendFrom::Kept => match endpoint.kept.get(id).cloned() {
+                    Some((seq, _)) if endpoint.waits(seq) => {
+                        done.push(true);
+                        continue;
+                    }
+                    kept => kept.map(|(_, event)| event),
+                },
             };
             done.push(event.is_some());
             if let Some(event) = event {
                 let lane = endpoint.route().lane(workspace, event.contact);
                 let event = Waiting { at_ms: now_ms, resend: true, ..Waiting::clone(&event) };
-                endpoint.push((lane.layout, lane.index), event, &mut step);
+                let seq = endpoint.push((lane.layout, lane.index), event, &mut step);
+                if from == ResendFrom::Kept {
+                    endpoint.kept.renumber(id, seq);
+                }
             }
         }
         Resent { done, ready: step.ready }

@@ -56,6 +56,7 @@ impl State {
                 space.endpoints.insert(endpoint.clone(), created);
                 space.created.push(endpoint.clone());
             }
+            Some(present) if *present.config == *config => return Put::Done,
             Some(present) => {
                 if config.version != present.config.version + 1 {
                     return Put::Conflict;

@@ -79,7 +79,7 @@ impl State {
     pub fn payload(&self, workspace: &WorkspaceId, endpoint: &EndpointId, event: &EventId) -> Option<Waiting> {
         let endpoint = self.endpoint_state(workspace, endpoint)?;
         let current = || endpoint.lanes.values().filter_map(|lane| lane.current.as_ref()).map(|current| &current.event);
-        let found = endpoint.kept.get(event).or_else(|| endpoint.dropped.get(event));
+        let found = endpoint.kept.get(event).map(|(_, event)| event).or_else(|| endpoint.dropped.get(event));
         found.or_else(|| current().find(|current| current.id == *event)).map(|event| Waiting::clone(event))
     }
 

@@ -82,10 +82,64 @@ async fn disk_is_refused_where_the_disk_lags_behind() {
     store.intake().await.expect("intake").persist().await.expect("it is on the disk");
 }
 
+/// Whether a server knows `WAITAOF` (Redis 7.2); says so in the test's output where it does not.
+async fn has_waitaof(server: &RedisServer) -> bool {
+    let has = server.ask(&["WAITAOF", "0", "0", "0"]).await.is_ok();
+    if !has {
+        println!("this redis-server has no WAITAOF: what needs it is not shown");
+    }
+    has
+}
+
+#[tokio::test]
+async fn disk_is_waited_for_where_the_server_can_be_asked() {
+    let server = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "everysec"]).await;
+    if !has_waitaof(&server).await {
+        return;
+    }
+    let world = World::on(Arc::new(open(&server, on_disk).await.expect("opens")), Policy::default()).await;
+    let event = [world.event("w", "a", None).await];
+    let intake = world.store.intake().await.expect("intake");
+    intake.append(home("w"), &event).await.expect("append");
+    intake.persist().await.expect("it is on the disk within a second");
+    let figures = server.ask(&["INFO", "commandstats"]).await.expect("INFO");
+    let figures: String = redis::from_redis_value(figures).expect("a text");
+    assert!(figures.contains("cmdstat_waitaof:calls=2,"), "the test's and the store's: {figures}");
+
+    server.ask(&["CONFIG", "SET", "appendonly", "no"]).await.expect("CONFIG SET");
+    intake.append(home("w"), &event).await.expect("append");
+    assert!(matches!(intake.persist().await, Err(StoreError::Unavailable(_))), "it is on no disk any more");
+}
+
+#[tokio::test]
+async fn a_replicas_disk_is_waited_for_where_the_server_can_be_asked() {
+    let with_log = ["--appendonly", "yes", "--repl-diskless-sync-delay", "0"];
+    let (primary, port) = RedisServer::start_on_port(&with_log).await;
+    if !has_waitaof(&primary).await {
+        return;
+    }
+    let replica = RedisServer::start(&[&with_log[..], &["--replicaof", "127.0.0.1", &port.to_string()]].concat()).await;
+    let store = open(&primary, |options| options.durability = Durability::Replica).await.expect("opens");
+    let persisted = async || {
+        let intake = store.intake().await.expect("intake");
+        intake.append(home("w"), &[]).await.expect("append");
+        intake.persist().await
+    };
+    for turn in 0.. {
+        match persisted().await {
+            Ok(()) => break,
+            Err(error) => assert!(turn < 5, "the replica never has it: {error}"),
+        }
+    }
+    replica.ask(&["CONFIG", "SET", "appendonly", "no"]).await.expect("CONFIG SET");
+    let late = persisted().await;
+    assert!(matches!(&late, Err(StoreError::Unavailable(why)) if why.contains("replica's disk")), "{late:?}");
+}
+
 #[tokio::test]
 async fn disk_is_looked_at_again_before_anything_is_said_to_be_on_it() {
     let server = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]).await;
-    if server.ask(&["WAITAOF", "0", "0", "0"]).await.is_ok() {
+    if has_waitaof(&server).await {
         return; // It says itself when something is on the disk.
     }
     let store = open(&server, on_disk).await.expect("opens");

@@ -13,6 +13,8 @@ local layouts_read, layouts_new, draining, endpoints_max =
   ARGV[rest + 5], ARGV[rest + 6], ARGV[rest + 7] == '1', number(ARGV[rest + 8])
 
 local there = endpoint(e)
+-- Whoever lost the answer asks again.
+if there and number(e.cv) == config_version and call('HGET', w.eps, e.name) == config then return 'done' end
 if config_version == 1 then
   if there or call('HEXISTS', PURGING, w.name .. '/' .. e.name) == 1 then return 'conflict' end
   if call('HLEN', w.eps) >= endpoints_max then return 'limit' end

@@ -20,25 +20,58 @@ local function lane_of(contact)
   return places[((high % n) * (4294967296 % n) + low) % n + 1]
 end
 
-local kept = FROM == 'kept' and call('LRANGE', e.kept, 0, -1) or {}
-local kept_by_id = {}
-for i = 1, #kept do kept_by_id[head(kept[i]).id] = kept[i] end
+-- Whether an event still waits, by its number; they rise within a lane.
+local function waits(seq)
+  for _, l in ipairs(e.lanes) do
+    local low, high = 0, call('LLEN', l.queue) - 1
+    while low <= high do
+      local middle = math.floor((low + high) / 2)
+      local found = number(string.match(call('LINDEX', l.queue, middle), '^%d+'))
+      if found == seq then return true end
+      if found < seq then low = middle + 1 else high = middle - 1 end
+    end
+  end
+  return false
+end
+
+-- Puts an entry's event at the end of its lane.
+local function again(entry)
+  local ref, line, body = string.match(entry, '^%d+ %d+ %d+ (%S+) %d ([^\n]*)\n(.*)$')
+  local h = head(entry)
+  join(lane_of(h.contact), h.len, ref .. ' 1 ' .. line, body)
+end
+
+-- The payloads kept, by id: where they stand, and their entries.
+local places_kept, entries_kept = {}, {}
+for i, entry in ipairs(FROM == 'kept' and call('LRANGE', e.kept, 0, -1) or {}) do
+  local id = head(entry).id
+  places_kept[id], entries_kept[id] = i - 1, entry
+end
+
+-- Copies a kept event. What is kept takes its copy's number, by which it is known whether that still waits.
+local function copy(id)
+  local entry = entries_kept[id]
+  if not entry then return false end
+  local h = head(entry)
+  if waits(h.seq) then return true end
+  if h.ref ~= '-' then call('HINCRBY', REFS, h.ref, 1) end
+  again(entry)
+  entries_kept[id] = string.gsub(entry, '^%d+', e.seq, 1)
+  call('LSET', e.kept, places_kept[id], entries_kept[id])
+  return true
+end
+
+-- Moves a dropped event.
+local function move(id)
+  local entry = undrop(e, id)
+  if entry then again(entry) end
+  return entry
+end
 
 local done = {}
 for i = rest + 2, #ARGV do
-  local entry = kept_by_id[ARGV[i]]
-  if FROM == 'kept' and entry then
-    local ref = head(entry).ref
-    if ref ~= '-' then call('HINCRBY', REFS, ref, 1) end
-  elseif FROM == 'dropped' then
-    entry = undrop(e, ARGV[i])
-  end
-  done[#done + 1] = entry and '1' or '0'
-  if entry then
-    local h = head(entry)
-    local ref, line, body = string.match(entry, '^%d+ %d+ %d+ (%S+) %d ([^\n]*)\n(.*)$')
-    join(lane_of(h.contact), h.len, ref .. ' 1 ' .. line, body)
-  end
+  local found = FROM == 'kept' and copy(ARGV[i]) or FROM == 'dropped' and move(ARGV[i])
+  done[#done + 1] = found and '1' or '0'
 end
 save()
 return {'done', table.concat(done), fresh()}

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use recadero::decide::ids::EventId;
 use recadero::decide::notice::DropReason;
 use recadero::decide::policy::Policy;
-use recadero::store::lanes::{Append, Appended, Claim};
+use recadero::store::lanes::{After, Append, Appended, Claim};
 use recadero::store::records::{EndpointStatus, ResendFrom, Resent};
 
 use crate::store::fixture::Open;
@@ -28,6 +28,7 @@ promises! {
     resending_moves_a_dropped_event_once,
     recovered_events_keep_the_order_given,
     resending_a_delivered_event_copies_it,
+    resending_a_delivered_event_again_while_it_waits_copies_it_once,
     a_resent_event_goes_to_its_contacts_lane_of_the_newest_layout,
     resending_what_is_not_there_does_nothing,
     the_gauges_count_what_waits_and_who,
@@ -236,9 +237,36 @@ async fn resending_a_delivered_event_copies_it(open: &Open) {
     world.deliver_all().await;
     let resent = resend(&world, ResendFrom::Kept, &["1", "3", "2"]).await;
     assert_eq!(resent.done, [false, true, true], "of 1 the payload is gone");
-    assert_eq!(resend(&world, ResendFrom::Kept, &["3"]).await.done, [true], "it is a copy");
     assert_eq!(world.publish(&["3"]).await.taken, [recadero::store::lanes::Taken::Duplicate]);
-    assert_eq!(world.deliver_all().await, ["3", "2", "3"]);
+    assert_eq!(world.deliver_all().await, ["3", "2"]);
+    assert_eq!(resend(&world, ResendFrom::Kept, &["3"]).await.done, [true], "it was a copy");
+    assert_eq!(world.deliver_all().await, ["3"]);
+}
+
+async fn resending_a_delivered_event_again_while_it_waits_copies_it_once(open: &Open) {
+    let world = World::open(open).await;
+    world.connect("ep_a", 2).await;
+    for (id, hash) in [("1", 1), ("2", 2), ("3", 3)] {
+        world.publish_of(id, hash).await;
+    }
+    world.deliver_all().await;
+    world.publish_of("4", 1).await;
+    assert_eq!(resend(&world, ResendFrom::Kept, &["1", "2", "1"]).await.done, [true; 3]);
+    assert_eq!(world.endpoint("ep_a").await.backlog_events, 3);
+    assert_eq!(resend(&world, ResendFrom::Kept, &["3", "2", "1"]).await.done, [true; 3]);
+    assert_eq!(world.endpoint("ep_a").await.backlog_events, 4, "3 alone");
+
+    let tried = world.lease(&lane_of("w", "ep_a", 1, 0)).await;
+    assert_eq!(tried.event.id, ev("2"));
+    assert_eq!(resend(&world, ResendFrom::Kept, &["2"]).await.done, [true], "it is under way");
+    assert!(matches!(world.deliver(&tried).await.after, After::Idle));
+    assert_eq!(world.deliver_all().await, ["4", "1", "3"]);
+
+    assert_eq!(resend(&world, ResendFrom::Kept, &["2"]).await.done, [true]);
+    world.disable("ep_a").await;
+    world.store.enable(&ws("w"), &ep("ep_a"), true).await.expect("enable");
+    assert_eq!(resend(&world, ResendFrom::Kept, &["2"]).await.done, [true], "the copy was discarded");
+    assert_eq!(world.deliver_all().await, ["2"]);
 }
 
 async fn a_resent_event_goes_to_its_contacts_lane_of_the_newest_layout(open: &Open) {

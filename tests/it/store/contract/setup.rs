@@ -3,7 +3,7 @@
 use recadero::decide::notice::{DisableReason, DropReason};
 use recadero::decide::policy::Policy;
 use recadero::store::lanes::{After, Claim, Pool};
-use recadero::store::records::{Disabled, EndpointStatus, Put, Workspace};
+use recadero::store::records::{Config, Disabled, EndpointStatus, Put, Workspace};
 
 use crate::store::fixture::Open;
 use crate::store::world::{LEASE, SECOND, World, config, ep, lane, record, ws};
@@ -111,11 +111,19 @@ async fn an_endpoint_is_changed_only_from_its_present_version(open: &Open) {
     let put = async |id: &str, version| {
         world.store.put_endpoint(&ws("w"), &ep(id), &config(version, 1)).await.expect("put_endpoint")
     };
-    assert_eq!(put("ep_a", 1).await, Put::Conflict, "the id exists");
+    assert_eq!(put("ep_a", 1).await, Put::Done, "as it is");
+    let other = Config { description: "another".to_owned(), ..config(1, 1) };
+    let created = world.store.put_endpoint(&ws("w"), &ep("ep_a"), &other).await.expect("put_endpoint");
+    assert_eq!(created, Put::Conflict, "the id exists");
     assert_eq!(put("ep_a", 3).await, Put::Conflict);
     assert_eq!(put("ep_none", 2).await, Put::Missing);
     assert_eq!(put("ep_a", 2).await, Put::Done);
-    assert_eq!(put("ep_a", 2).await, Put::Conflict);
+    let version = world.store.routing(&ws("w")).await.expect("routing").version;
+    assert_eq!(put("ep_a", 2).await, Put::Done, "whoever lost the answer asks again");
+    assert_eq!(world.store.routing(&ws("w")).await.expect("routing").version, version, "which changes nothing");
+    let other = Config { description: "another".to_owned(), ..config(2, 1) };
+    let changed = world.store.put_endpoint(&ws("w"), &ep("ep_a"), &other).await.expect("put_endpoint");
+    assert_eq!(changed, Put::Conflict, "somebody else was first");
     assert_eq!(world.endpoint("ep_a").await.config, config(2, 1));
     world.publish(&["1"]).await;
     assert_eq!(world.lease(&lane("ep_a")).await.config.version, 2);
@@ -131,7 +139,7 @@ async fn a_workspace_has_no_more_endpoints_than_it_may(open: &Open) {
         world.store.put_endpoint(&ws("w"), &ep(id), &config(version, 1)).await.expect("put_endpoint")
     };
     assert_eq!(put("ep_c", 1).await, Put::LimitReached);
-    assert_eq!(put("ep_a", 1).await, Put::Conflict);
+    assert_eq!(put("ep_a", 1).await, Put::Done, "it is there");
     assert_eq!(put("ep_a", 2).await, Put::Done);
     world.store.delete_endpoint(&ws("w"), &ep("ep_b")).await.expect("delete_endpoint");
     assert_eq!(put("ep_c", 1).await, Put::Done);
