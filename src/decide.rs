@@ -11,5 +11,6 @@ pub mod json;
 pub mod notice;
 pub mod policy;
 pub mod quota;
+pub mod relief;
 pub mod retry;
 pub mod route;

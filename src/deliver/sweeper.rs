@@ -3,6 +3,9 @@
 //! The figures are counters, read every round. The sweep visits endpoints one by one, so it is paced: a round spends at
 //! most `SWEEP_SPENDS_MAX` on it and the next goes on from there. A few endpoints are swept every round; a hundred
 //! thousand in some minutes, which is soon enough for limits that are hours.
+//!
+//! On its way the sweep learns which endpoints nothing goes to. When the store is short of memory, these make room, the
+//! largest first ([`decide::relief`](crate::decide::relief)), and the sweep spends more to find them all.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,9 +16,12 @@ use tokio_util::sync::CancellationToken;
 use super::Tools;
 use super::members::Members;
 use super::scheduler::Waker;
-use crate::decide::ids::Partition;
+use crate::decide::ids::{EndpointId, Partition};
+use crate::decide::notice::DropReason;
+use crate::decide::relief::{Burden, Burdens, Pressure, to_free};
 use crate::observe::signal::Signal;
 use crate::store::Result;
+use crate::store::lanes::Memory;
 use crate::store::records::EndpointStatus;
 
 /// The pause between two rounds.
@@ -24,9 +30,22 @@ const ROUND_EVERY: Duration = Duration::from_secs(2);
 /// How much of a round the sweep may take; its last step may take longer.
 const SWEEP_SPENDS_MAX: Duration = Duration::from_millis(20);
 
+/// The same while the store is short of memory.
+const SWEEP_SPENDS_SHORT: Duration = Duration::from_millis(400);
+
+/// Steps of relief in a round; each takes a bounded number of events away.
+const RELIEF_STEPS_MAX: usize = 64;
+
 /// Sweeps until `stop`.
 pub async fn run(partitions: u16, tools: Tools, members: Arc<Members>, waker: Waker, stop: CancellationToken) {
-    let mut sweeper = Sweeper { tools, waker, at: (Partition(0), None), oldest: BTreeMap::new() };
+    let mut sweeper = Sweeper {
+        tools,
+        waker,
+        at: (Partition(0), None),
+        oldest: BTreeMap::new(),
+        burdens: Burdens::default(),
+        pressure: Pressure::default(),
+    };
     loop {
         tokio::select! {
             biased;
@@ -36,9 +55,7 @@ pub async fn run(partitions: u16, tools: Tools, members: Arc<Members>, waker: Wa
         let mine = (0..partitions).map(Partition).filter(|partition| members.is_mine(*partition)).collect::<Vec<_>>();
         sweeper.oldest.retain(|partition, _| mine.contains(partition));
         // A store that is away says so elsewhere; a round that it cuts short shows no figures, since they would be wrong.
-        if sweeper.sweep(&mine, &stop).await.is_ok() {
-            let _ = sweeper.show(&mine).await;
-        }
+        let _ = sweeper.round(&mine, partitions, &stop).await;
     }
 }
 
@@ -50,12 +67,53 @@ struct Sweeper {
     /// When the oldest waiting event of a partition came (boot time), as of its last complete sweep; and the same of the
     /// sweep under way.
     oldest: BTreeMap<Partition, (Option<Duration>, Option<Duration>)>,
+    /// Endpoints that can make room.
+    burdens: Burdens,
+    pressure: Pressure,
 }
 
 impl Sweeper {
+    async fn round(&mut self, mine: &[Partition], partitions: u16, stop: &CancellationToken) -> Result<()> {
+        self.sweep(mine, stop).await?;
+        let memory = self.tools.store.memory().await?;
+        if self.pressure.rises(memory.used, memory.max) {
+            let Memory { used, max } = memory;
+            tracing::warn!(used, max, "the store is short of memory: endpoints that nothing goes to make room");
+        }
+        // Others free their share; together no more than has to go.
+        let share = u64::try_from(mine.len()).unwrap_or(u64::MAX);
+        let bytes = to_free(memory.used, memory.max).saturating_mul(share) / u64::from(partitions.max(1));
+        self.relieve(bytes, stop).await?;
+        self.show(mine, memory).await
+    }
+
+    /// The largest burdens lose their oldest events until so many bytes have gone.
+    async fn relieve(&mut self, mut bytes: u64, stop: &CancellationToken) -> Result<()> {
+        let mut dropped = BTreeMap::<EndpointId, u64>::new();
+        for _ in 0..RELIEF_STEPS_MAX {
+            let Some(burden) = self.burdens.largest().filter(|_| bytes > 0 && !stop.is_cancelled()).cloned() else {
+                break;
+            };
+            let relieved = self.tools.store.relieve(&burden, bytes).await?;
+            bytes = bytes.saturating_sub(relieved.freed_bytes);
+            *dropped.entry(burden.endpoint.clone()).or_default() += relieved.dropped;
+            if !relieved.ready.is_empty() {
+                self.waker.wake(relieved.ready);
+            }
+            let left = if relieved.freed_bytes == 0 { 0 } else { burden.bytes.saturating_sub(relieved.freed_bytes) };
+            self.burdens.note(Burden { bytes: left, ..burden });
+        }
+        let reason = DropReason::BacklogBytes;
+        for (endpoint, count) in dropped.into_iter().filter(|(_, count)| *count > 0) {
+            self.tools.signals.emit(&Signal::Dropped { reason, count, endpoint: Some(&endpoint) });
+        }
+        Ok(())
+    }
+
     async fn sweep(&mut self, mine: &[Partition], stop: &CancellationToken) -> Result<()> {
         let clock = self.tools.clock.clone();
         let begun = clock.boot();
+        let spends_max = if self.pressure.is_short() { SWEEP_SPENDS_SHORT } else { SWEEP_SPENDS_MAX };
         for _ in mine {
             let (last, from) = self.at;
             // Where it was, or the next one that is still this process's, or around again.
@@ -63,7 +121,7 @@ impl Sweeper {
             let Some(partition) = next.copied() else { return Ok(()) };
             let mut from = from.filter(|_| partition == last);
             loop {
-                if stop.is_cancelled() || clock.boot().saturating_sub(begun) > SWEEP_SPENDS_MAX {
+                if stop.is_cancelled() || clock.boot().saturating_sub(begun) > spends_max {
                     self.at = (partition, from);
                     return Ok(());
                 }
@@ -85,6 +143,7 @@ impl Sweeper {
         if !swept.ready.is_empty() {
             self.waker.wake(swept.ready);
         }
+        swept.burdens.into_iter().for_each(|burden| self.burdens.note(burden));
         let came = self.tools.clock.boot().saturating_sub(Duration::from_millis(swept.oldest_ms));
         let came = (swept.oldest_ms > 0).then_some(came);
         let (complete, under_way) = self.oldest.entry(partition).or_default();
@@ -95,7 +154,7 @@ impl Sweeper {
         Ok(swept.next)
     }
 
-    async fn show(&self, mine: &[Partition]) -> Result<()> {
+    async fn show(&self, mine: &[Partition], memory: Memory) -> Result<()> {
         let mut backlog_events = 0;
         let mut endpoints: BTreeMap<EndpointStatus, u64> = BTreeMap::new();
         for partition in mine {
@@ -105,7 +164,6 @@ impl Sweeper {
                 *endpoints.entry(status).or_default() += count;
             }
         }
-        let memory = self.tools.store.memory().await?;
         let came = self.oldest.values().filter_map(|(complete, _)| *complete).min().filter(|_| backlog_events > 0);
         let oldest = came.map(|came| self.tools.clock.boot().saturating_sub(came)).unwrap_or_default();
         let signals = &self.tools.signals;

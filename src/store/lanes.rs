@@ -12,6 +12,7 @@ use super::records::{AttemptRow, Config, EndpointStatus};
 use crate::decide::attempt::Outcome;
 use crate::decide::ids::{ContactHash, EventId, EventType, LaneId, Partition, WorkspaceId};
 use crate::decide::notice::DropReason;
+use crate::decide::relief::Burden;
 use crate::decide::retry::Next;
 use crate::decide::route::Routing;
 
@@ -53,6 +54,11 @@ pub trait Lanes: Send + Sync {
     /// By age it drops what waits, and a lane's current event only if no attempt was recorded of it and no lease runs.
     /// What is past its retention is there until a sweep takes it.
     async fn sweep(&self, partition: Partition, from: Option<u64>) -> Result<Swept>;
+
+    /// Makes room: takes about so many bytes of bodies away from an endpoint, if it still is a burden: first the oldest of
+    /// its dropped list, then the oldest that waits, never a current one, each told as dropped for bytes and not kept. One
+    /// bounded step.
+    async fn relieve(&self, burden: &Burden, bytes: u64) -> Result<Relieved>;
 
     /// What the gauges show of a partition; costs the same whatever it holds.
     async fn figures(&self, partition: Partition) -> Result<Figures>;
@@ -335,6 +341,19 @@ pub struct Swept {
     pub ready: Vec<LaneId>,
     /// The age of the oldest event met in this step, in milliseconds.
     pub oldest_ms: u64,
+    /// Endpoints met in this step that are disabled, or suspect in every lane that has events, and hold some.
+    pub burdens: Vec<Burden>,
+}
+
+/// What relief came to.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Relieved {
+    /// Bytes of bodies that went; 0 when there are none to be had.
+    pub freed_bytes: u64,
+    /// Events that were dropped from their lanes by it, all for [`DropReason::BacklogBytes`].
+    pub dropped: u64,
+    /// Lanes that became ready by it.
+    pub ready: Vec<LaneId>,
 }
 
 /// A partition in figures.

@@ -27,7 +27,7 @@ use async_trait::async_trait;
 
 use self::state::State;
 use super::lanes::{
-    Append, Appended, Claim, Commit, Committed, Due, Figures, Intake, Pool, Swept, Token, Waiting, Want,
+    Append, Appended, Claim, Commit, Committed, Due, Figures, Intake, Pool, Relieved, Swept, Token, Waiting, Want,
 };
 use super::outbox::{Outgoing, Sent};
 use super::records::{Attempt, Config, Dropped, Endpoint, HourStats, Put, QuotaUse, ResendFrom, Resent, Workspace};
@@ -36,6 +36,7 @@ use crate::clock::Clock;
 use crate::decide::ids::{EndpointId, EventId, LaneId, Partition, WorkspaceId};
 use crate::decide::notice::Channel;
 use crate::decide::policy::Policy;
+use crate::decide::relief::Burden;
 use crate::decide::route::Routing;
 
 /// A store in memory; clones share it.
@@ -102,6 +103,11 @@ impl Lanes for Memory {
     async fn sweep(&self, partition: Partition, _from: Option<u64>) -> Result<Swept> {
         let (mut state, now_ms) = self.step();
         Ok(state.sweep(partition, now_ms))
+    }
+
+    async fn relieve(&self, burden: &Burden, bytes: u64) -> Result<Relieved> {
+        let (mut state, now_ms) = self.step();
+        Ok(state.relieve(burden, bytes, now_ms))
     }
 
     async fn figures(&self, partition: Partition) -> Result<Figures> {

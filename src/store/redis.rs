@@ -20,6 +20,7 @@ mod members;
 mod open;
 mod outbox;
 mod records;
+mod relief;
 mod reply;
 mod scripts;
 mod server;
@@ -41,11 +42,12 @@ use self::durability::Wait;
 use self::intake::RedisIntake;
 use self::keys::{Frame, Keys};
 use self::scripts::Script;
-use super::lanes::{Claim, Commit, Committed, Due, Figures, Intake, Lanes, Memory, Pool, Swept, Token, Want};
+use super::lanes::{Claim, Commit, Committed, Due, Figures, Intake, Lanes, Memory, Pool, Relieved, Swept, Token, Want};
 use super::{Result, StoreError};
 use crate::clock::Clock;
 use crate::decide::ids::{LaneId, Partition};
 use crate::decide::policy::Policy;
+use crate::decide::relief::Burden;
 use crate::observe::signal::{Signal, Signals};
 
 /// The store in Redis; clones share it and its connections.
@@ -130,6 +132,10 @@ impl Lanes for RedisStore {
 
     async fn sweep(&self, partition: Partition, from: Option<u64>) -> Result<Swept> {
         self.sweep_step(partition, from).await
+    }
+
+    async fn relieve(&self, burden: &Burden, bytes: u64) -> Result<Relieved> {
+        self.relieve_endpoint(burden, bytes).await
     }
 
     async fn figures(&self, partition: Partition) -> Result<Figures> {

@@ -12,9 +12,11 @@ use tokio::task::yield_now;
 use crate::consume::local::LocalBroker;
 use crate::consume::{Broker, BrokerError, Message, Outgoing, Subscription, Tag, Wake};
 use crate::decide::ids::{LaneId, Partition};
+use crate::decide::relief::Burden;
 use crate::observe::signal::{Signal, Tap};
 use crate::store::lanes::{
-    Append, Appended, Claim, Commit, Committed, Due, Figures, Intake, Lanes, Memory as Use, Pool, Swept, Token, Want,
+    Append, Appended, Claim, Commit, Committed, Due, Figures, Intake, Lanes, Memory as Use, Pool, Relieved, Swept,
+    Token, Want,
 };
 use crate::store::memory::Memory;
 use crate::store::{Result, StoreError};
@@ -217,6 +219,10 @@ impl Lanes for FlakyLanes {
 
     async fn sweep(&self, partition: Partition, from: Option<u64>) -> Result<Swept> {
         self.0.sweep(partition, from).await
+    }
+
+    async fn relieve(&self, burden: &Burden, bytes: u64) -> Result<Relieved> {
+        self.0.relieve(burden, bytes).await
     }
 
     async fn figures(&self, partition: Partition) -> Result<Figures> {

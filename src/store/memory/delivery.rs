@@ -10,9 +10,10 @@ use crate::decide::attempt::Outcome;
 use crate::decide::ids::{LaneId, Partition};
 use crate::decide::notice::{DisableReason, DropReason};
 use crate::decide::policy::{Policy, QuotaScope};
+use crate::decide::relief::Burden;
 use crate::decide::retry::Next;
 use crate::store::lanes::{
-    After, Claim, Commit, Committed, Due, Figures, LEASE_MARGIN, Lease, Pool, Swept, Token, Want,
+    After, Claim, Commit, Committed, Due, Figures, LEASE_MARGIN, Lease, Pool, Relieved, Swept, Token, Want,
 };
 use crate::store::records::EndpointStatus;
 
@@ -70,6 +71,7 @@ impl State {
         let (ready, dropped) = (Vec::new(), BTreeMap::new());
         let mut step = Step { now_ms, policy: &self.policy, due, outbox, ready, dropped };
         let mut oldest_ms = now_ms;
+        let mut burdens = Vec::new();
         for space in spaces.values_mut() {
             space.seen.forget(now_ms, ms(limits.dedupe_window));
             for endpoint in space.endpoints.values_mut() {
@@ -78,11 +80,22 @@ impl State {
                 endpoint.log.expire(now_ms, ms(limits.log_age));
                 endpoint.forget_drained(now_ms, lease_ms(&self.policy));
                 oldest_ms = oldest_ms.min(endpoint.oldest_ms().unwrap_or(now_ms));
+                burdens.extend(endpoint.burden());
             }
         }
         let (ready, dropped) = (step.ready, step.dropped.into_iter().collect());
         spaces.retain(|_, space| !space.is_blank());
-        Swept { next: None, dropped, ready, oldest_ms: now_ms - oldest_ms }
+        Swept { next: None, dropped, ready, oldest_ms: now_ms - oldest_ms, burdens }
+    }
+
+    pub fn relieve(&mut self, burden: &Burden, bytes: u64, now_ms: u64) -> Relieved {
+        let partition = self.home(&burden.workspace);
+        let Some((space, mut step)) = self.open(partition, &burden.workspace, now_ms) else {
+            return Relieved::default();
+        };
+        let Some(endpoint) = space.endpoints.get_mut(&burden.endpoint) else { return Relieved::default() };
+        let freed_bytes = endpoint.relieve(bytes, &mut step);
+        Relieved { freed_bytes, dropped: step.dropped_in_all(), ready: step.ready }
     }
 
     pub fn figures(&self, partition: Partition) -> Figures {

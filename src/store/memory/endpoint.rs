@@ -1,6 +1,6 @@
 //! One endpoint: its lanes in their layouts, what waits in them, and how events leave without being delivered.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::history::{DroppedList, Hours, Kept, Log};
@@ -9,8 +9,9 @@ use super::notices::About;
 use super::state::{Step, ms};
 use crate::decide::ids::{EndpointId, LaneId, WorkspaceId};
 use crate::decide::notice::{DisableReason, DropReason};
+use crate::decide::relief::Burden;
 use crate::decide::route::Route;
-use crate::store::lanes::{Token, Waiting};
+use crate::store::lanes::{Pool, Token, Waiting};
 use crate::store::records::{Config, Disabled, LAYOUTS_MAX};
 
 /// A lane's place at its endpoint: layout and index.
@@ -129,10 +130,36 @@ impl Endpoint {
     pub fn enforce_limits(&mut self, step: &mut Step<'_>) {
         let limits = &step.policy.limits;
         while self.waiting_events > limits.backlog_events && self.drop_oldest(DropReason::BacklogEvents, step) {}
-        while self.waiting_bytes + self.dropped.bytes() > limits.backlog_bytes
+        while self.bytes() > limits.backlog_bytes
             && (self.dropped.evict_oldest() || self.drop_oldest(DropReason::BacklogBytes, step))
         {}
         self.close_drained(step);
+    }
+
+    /// What it holds, if it is disabled, or suspect in every lane that has events.
+    pub fn burden(&self) -> Option<Burden> {
+        let bytes = self.bytes();
+        let oldest = self.layouts.front().expect("an endpoint has a layout").number;
+        let lanes = self.lanes.values().filter(|lane| lane.id.layout == oldest && !lane.is_empty());
+        let pools: BTreeSet<Pool> = lanes.map(|lane| lane.pool()).collect();
+        let is_suspect = pools == BTreeSet::from([Pool::Suspect]);
+        let is_burden = bytes > 0 && (self.disabled.is_some() || is_suspect);
+        is_burden.then(|| Burden { bytes, workspace: self.workspace.clone(), endpoint: self.id.clone() })
+    }
+
+    /// Takes so many bytes away, if it is a burden; how many went.
+    pub fn relieve(&mut self, bytes: u64, step: &mut Step<'_>) -> u64 {
+        let Some(burden) = self.burden() else { return 0 };
+        while self.bytes() + bytes > burden.bytes
+            && (self.dropped.evict_oldest() || self.drop_oldest(DropReason::BacklogBytes, step))
+        {}
+        self.close_drained(step);
+        burden.bytes - self.bytes()
+    }
+
+    /// Bytes of the bodies that wait or can be resent.
+    fn bytes(&self) -> u64 {
+        self.waiting_bytes + self.dropped.bytes()
     }
 
     /// Drops what waited too long, except what somebody may be trying or has tried.

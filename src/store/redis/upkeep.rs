@@ -11,12 +11,13 @@ use super::reply::{damaged, exactly, index, list, number, text, text_if};
 use super::scripts;
 use crate::decide::ids::{EndpointId, LaneId, Partition, WorkspaceId};
 use crate::decide::notice::DropReason;
+use crate::decide::relief::Burden;
 use crate::store::Result;
 use crate::store::lanes::{Figures, Swept};
 use crate::store::records::EndpointStatus;
 
 /// Events that one step takes away at most.
-const EVENTS_STEP: usize = 1_000;
+pub(super) const EVENTS_STEP: usize = 1_000;
 /// Steps of one trimming; what is left after that is the next append's.
 const TRIM_STEPS_MAX: usize = 1_000;
 /// Calls of one visit to endpoints; what is left after that is the next round's.
@@ -38,6 +39,8 @@ pub(super) struct Trimmed {
     pub emptied: Vec<LaneId>,
     /// Lanes that became ready by it.
     pub ready: Vec<LaneId>,
+    /// Bytes of bodies that went.
+    pub freed_bytes: u64,
 }
 
 impl RedisStore {
@@ -56,24 +59,37 @@ impl RedisStore {
                 break;
             }
             let mut call = self.call(&scripts::TRIM, &frame);
-            call.arg(shape).arg(EVENTS_STEP.to_string());
-            let [what, events, bytes, emptied, releasing] = exactly(self.timed("trim", call.on(link)).await?)?;
-            for (reason, count) in
-                [(DropReason::BacklogEvents, number(events)?), (DropReason::BacklogBytes, number(bytes)?)]
-            {
-                if count > 0 {
-                    *trimmed.dropped.entry(reason).or_default() += count;
-                }
-            }
-            for lane in list(emptied)? {
-                trimmed.emptied.extend(frame.lane_at(index(lane)?).cloned());
-            }
-            trimmed.ready.extend(self.release_found(partition, &frame, releasing).await?);
-            if text(what)? == "done" {
+            call.arg(shape).arg(EVENTS_STEP.to_string()).arg("");
+            let answer = self.timed("trim", call.on(link)).await?;
+            if self.trimmed(partition, &frame, answer, trimmed).await? == "done" {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Reads the answer of a step of trimming, and finishes the step: `done`, `more` or `again`.
+    pub(super) async fn trimmed(
+        &self,
+        partition: Partition,
+        frame: &Frame,
+        answer: redis::Value,
+        trimmed: &mut Trimmed,
+    ) -> Result<String> {
+        let [what, events, bytes, emptied, releasing, freed_bytes] = exactly(answer)?;
+        for (reason, count) in
+            [(DropReason::BacklogEvents, number(events)?), (DropReason::BacklogBytes, number(bytes)?)]
+        {
+            if count > 0 {
+                *trimmed.dropped.entry(reason).or_default() += count;
+            }
+        }
+        trimmed.freed_bytes += number(freed_bytes)?;
+        for lane in list(emptied)? {
+            trimmed.emptied.extend(frame.lane_at(index(lane)?).cloned());
+        }
+        trimmed.ready.extend(self.release_found(partition, frame, releasing).await?);
+        text(what)
     }
 
     /// Makes an endpoint's held lanes ready.
@@ -216,17 +232,24 @@ impl RedisStore {
             call.arg(layouts.shape());
         }
         let mut oldest_ms = 0;
+        let mut burdens = Vec::new();
         let mut dropped_in_all = 0;
         for _ in 0..TEND_STEPS_MAX {
             let [tended, ready, releasing, left, now_ms] = exactly(self.run("tend", &call).await?)?;
             let now_ms = number(now_ms)?;
             oldest_ms = 0;
-            for answer in list(tended)? {
-                let [dropped, oldest_at_ms] = exactly(answer)?;
+            burdens.clear();
+            for ((endpoint, ..), answer) in group.iter().zip(list(tended)?) {
+                let [dropped, oldest_at_ms, bytes] = exactly(answer)?;
                 dropped_in_all += number(dropped)?;
                 let oldest_at_ms = number(oldest_at_ms)?;
                 if oldest_at_ms > 0 {
                     oldest_ms = oldest_ms.max(now_ms.saturating_sub(oldest_at_ms));
+                }
+                let bytes = number(bytes)?;
+                if bytes > 0 {
+                    let (workspace, endpoint) = (workspace.clone(), (*endpoint).clone());
+                    burdens.push(Burden { bytes, workspace, endpoint });
                 }
             }
             for lane in list(ready)? {
@@ -238,6 +261,7 @@ impl RedisStore {
             }
         }
         swept.oldest_ms = swept.oldest_ms.max(oldest_ms);
+        swept.burdens.extend(burdens);
         if dropped_in_all > 0 {
             match swept.dropped.first_mut() {
                 Some((_, count)) => *count += dropped_in_all,

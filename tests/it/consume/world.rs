@@ -14,11 +14,12 @@ use recadero::decide::attempt::Outcome;
 use recadero::decide::event_types::EventTypes;
 use recadero::decide::ids::{EndpointId, EventType, LaneId, Partition, WorkspaceId};
 use recadero::decide::policy::Policy;
+use recadero::decide::relief::Burden;
 use recadero::decide::retry::Next;
 use recadero::observe::signal::Signals;
 use recadero::store::lanes::{
-    After, Append, Appended, Claim, Commit, Committed, Due, Figures, Intake, Lanes, Lease, Memory as Use, Pool, Swept,
-    Token, Want,
+    After, Append, Appended, Claim, Commit, Committed, Due, Figures, Intake, Lanes, Lease, Memory as Use, Pool,
+    Relieved, Swept, Token, Want,
 };
 use recadero::store::memory::Memory;
 use recadero::store::records::{AttemptRow, Config, Put, Workspace};
@@ -248,6 +249,10 @@ impl Lanes for Gate {
     }
 
     async fn sweep(&self, _: Partition, _: Option<u64>) -> Result<Swept> {
+        unimplemented!()
+    }
+
+    async fn relieve(&self, _: &Burden, _: u64) -> Result<Relieved> {
         unimplemented!()
     }
 

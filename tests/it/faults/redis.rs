@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::proxy::{Mode, Proxy};
-use super::site::{QUEUE, Site, connect, idle, metric, queue_depth};
+use super::site::{QUEUE, Site, connect, idle, metric, queue_depth, waiting};
 use super::upstream::{Plan, Traffic};
 use super::{ARRIVAL, ms, sized};
 use crate::rig::rabbit::Rabbit;
@@ -154,6 +154,33 @@ async fn replies_of_redis_that_are_lost_lose_nothing_and_count_nothing_twice() {
     assert!(proxy.cuts() >= 10, "{} cuts", proxy.cuts());
     assert_eq!(findings.repeats, 0, "{findings}");
     assert_eq!((findings.retries, counted), (failed, failed));
+}
+
+#[tokio::test]
+async fn a_dead_endpoint_makes_room_for_the_intake_of_others() {
+    const MAX: u64 = 24 << 20;
+    let (receiver, rabbit) = (Receiver::ok().await, Rabbit::shared().await);
+    let redis = Redis::start(Options { maxmemory: Some(MAX), ..Options::default() }).await;
+    let process = Site::new(&redis.url(), rabbit.url()).with("RECADERO_LOG_PAYLOADS", "2").serve().await;
+    connect(&process, &receiver, &[1, 1]).await;
+    let (_, listed) = process.api("GET", "/v1/workspaces/w0/endpoints", None).await;
+    let dead = format!("/v1/workspaces/w0/endpoints/{}", listed["data"][0]["id"].as_str().unwrap());
+    let (status, body) = process.api("POST", &format!("{dead}/disable"), None).await;
+    assert!((200..300).contains(&status), "{status} {body}");
+
+    // Some 48 MB in all; half of it for the endpoint that takes none.
+    let plan = Plan { filler: 40 << 10, ..Plan::new(2, 1_200) };
+    let mut ledger = Traffic::start(rabbit.url(), plan).finish().await;
+    ledger.0.retain(|entry| entry.tenant == 1);
+    ledger.arrive(&receiver, ARRIVAL).await;
+    until("the intake has taken all", ARRIVAL, async || queue_depth(&rabbit, QUEUE).await == 0).await;
+    let shed = async || metric(&process, "events_dropped_total", "reason=\"backlog_bytes\"").await;
+    let waits = waiting(&process, 0).await;
+    println!("{} of 600 were dropped, {waits} wait", shed().await);
+    assert!(shed().await > 0.0 && waits > 0, "the oldest alone made room");
+    let short = async || metric(&process, "store_memory_bytes", "kind=\"used\"").await > 0.8 * MAX as f64;
+    until("there is room", ARRIVAL, async || !short().await).await;
+    assert!(process.log().contains("the store is short of memory"), "{}", process.log());
 }
 
 #[tokio::test]

@@ -131,6 +131,8 @@ const WORDS: &[&str] = &[
     "kind: Enabled",
     "kind: Warning",
     "kind: Dropped",
+    "burdens: [Burden",
+    "Relieved { freed_bytes: 1",
     "tries: 1",
 ];
 

@@ -351,6 +351,7 @@ pub async fn sweep_whole(store: &dyn Store, partition: Partition) -> Swept {
             *dropped.entry(reason).or_default() += count;
         }
         whole.ready.extend(step.ready);
+        whole.burdens.extend(step.burdens);
         whole.oldest_ms = whole.oldest_ms.max(step.oldest_ms);
         whole.next = step.next;
         if whole.next.is_none() {

@@ -123,6 +123,19 @@ local function drop_oldest(e, may, want, most, reason, keep)
   return dropped
 end
 
+-- Whether an endpoint's backlog goes first when memory is short: nothing is sent to it, or nothing arrives.
+local function is_burden(e)
+  if e.st ~= 'e' or e.ev == 0 then return e.st ~= 'e' end
+  local oldest, suspect = layouts(e)[1].n, false
+  for _, l in ipairs(e.lanes) do
+    if l.layout == oldest and lane(l).st ~= 'idle' then
+      if l.su == 0 then return false end
+      suspect = true
+    end
+  end
+  return suspect
+end
+
 -- Whether nothing may be sent to an endpoint now.
 local function blocked(e) return e.st ~= 'e' or not entitled(e.ws) end
 

@@ -6,11 +6,12 @@ use bytes::Bytes;
 use recadero::decide::ids::EventId;
 use recadero::decide::notice::DropReason;
 use recadero::decide::policy::Policy;
-use recadero::store::lanes::{After, Append, Appended, Claim};
+use recadero::decide::relief::Burden;
+use recadero::store::lanes::{After, Append, Appended, Claim, Relieved};
 use recadero::store::records::{EndpointStatus, ResendFrom, Resent};
 
 use crate::store::fixture::Open;
-use crate::store::world::{HOUR, LEASE, MINUTE, SECOND, World, ep, ev, lane, lane_of, ws};
+use crate::store::world::{HOUR, LEASE, MINUTE, SECOND, World, contact, ep, ev, lane, lane_of, ws};
 
 promises! {
     past_the_limit_of_events_the_oldest_are_dropped,
@@ -32,6 +33,10 @@ promises! {
     a_resent_event_goes_to_its_contacts_lane_of_the_newest_layout,
     resending_what_is_not_there_does_nothing,
     the_gauges_count_what_waits_and_who,
+    the_sweep_meets_who_can_make_room,
+    relief_takes_the_oldest_that_wait_and_never_a_current_one,
+    relief_takes_dropped_events_first,
+    relief_takes_nothing_from_an_endpoint_that_events_go_to,
 }
 
 async fn small(open: &Open, change: impl FnOnce(&mut recadero::decide::policy::Limits)) -> World {
@@ -308,4 +313,82 @@ async fn the_gauges_count_what_waits_and_who(open: &Open) {
     assert_eq!(world.figures().await.endpoints, [(EndpointStatus::Paused, 2)]);
     world.store.delete_endpoint(&ws("w"), &ep("ep_b")).await.expect("delete_endpoint");
     assert_eq!(world.figures().await.backlog_events, 2);
+}
+
+/// The burdens that a sweep meets, by endpoint.
+async fn burdens(world: &World) -> Vec<(String, u64)> {
+    let mut met: Vec<_> =
+        world.sweep().await.burdens.into_iter().map(|burden| (burden.endpoint.to_string(), burden.bytes)).collect();
+    met.sort();
+    met
+}
+
+async fn relieve(world: &World, bytes: u64) -> (u64, u64) {
+    let burden = Burden { bytes: 0, workspace: ws("w"), endpoint: ep("ep_a") };
+    let relieved = world.store.relieve(&burden, bytes).await.expect("relieve");
+    (relieved.freed_bytes, relieved.dropped)
+}
+
+async fn the_sweep_meets_who_can_make_room(open: &Open) {
+    let world = small(open, |_| {}).await;
+    world.connect("ep_b", 2).await;
+    for (id, hash) in [("1", 2), ("2", 3)] {
+        let event = Append { body: Bytes::from_static(b"{1234567}"), ..world.event("w", id, contact(hash)).await };
+        world.append(&[event]).await;
+    }
+    assert_eq!(burdens(&world).await, [], "events go to all");
+    for lane in [lane("ep_a"), lane_of("w", "ep_b", 1, 0)] {
+        world.fail(&world.lease(&lane).await).await;
+    }
+    assert_eq!(burdens(&world).await, [("ep_a".to_owned(), 18)], "a lane of the other may be well");
+    world.fail(&world.lease(&lane_of("w", "ep_b", 1, 1)).await).await;
+    assert_eq!(burdens(&world).await, [("ep_a".to_owned(), 18), ("ep_b".to_owned(), 18)]);
+    world.pass(MINUTE);
+    world.deliver(&world.lease(&lane("ep_a")).await).await;
+    assert_eq!(burdens(&world).await, [("ep_b".to_owned(), 18)]);
+    world.disable("ep_a").await;
+    assert_eq!(burdens(&world).await, [("ep_a".to_owned(), 9), ("ep_b".to_owned(), 18)]);
+}
+
+async fn relief_takes_the_oldest_that_wait_and_never_a_current_one(open: &Open) {
+    let world = small(open, |_| {}).await;
+    for id in ["1", "2", "3", "4"] {
+        publish_bytes(&world, id, 10).await;
+    }
+    world.fail(&world.lease(&lane("ep_a")).await).await;
+    assert_eq!(relieve(&world, 11).await, (20, 2), "2 and 3");
+    assert_eq!(world.dropped_ids("ep_a").await, [] as [&str; 0], "what made room is not kept");
+    assert_eq!(relieve(&world, 1_000).await, (10, 1));
+    assert_eq!(relieve(&world, 1_000).await, (0, 0), "1 was tried");
+    world.pass(MINUTE);
+    let notices = world.notices().await;
+    let told: Vec<_> = notices.iter().map(|it| (it.notice.reason.as_str(), it.notice.count)).collect();
+    assert_eq!(told, [("backlog_bytes", Some(3))]);
+    assert_eq!(world.deliver_all().await, ["1"]);
+}
+
+async fn relief_takes_dropped_events_first(open: &Open) {
+    let world = small(open, |limits| limits.backlog_events = 2).await;
+    for id in ["1", "2", "3", "4"] {
+        publish_bytes(&world, id, 10).await;
+    }
+    world.disable("ep_a").await;
+    assert_eq!(relieve(&world, 10).await, (10, 0), "1 was dropped before");
+    assert_eq!(world.dropped_ids("ep_a").await, ["2"]);
+    assert_eq!(relieve(&world, 20).await, (20, 1));
+    world.enable("ep_a").await;
+    assert_eq!(world.deliver_all().await, ["4"]);
+}
+
+async fn relief_takes_nothing_from_an_endpoint_that_events_go_to(open: &Open) {
+    let world = small(open, |_| {}).await;
+    world.publish(&["1", "2"]).await;
+    assert_eq!(relieve(&world, 1_000).await, (0, 0));
+    world.fail(&world.lease(&lane("ep_a")).await).await;
+    world.pass(MINUTE);
+    world.deliver(&world.lease(&lane("ep_a")).await).await;
+    assert_eq!(relieve(&world, 1_000).await, (0, 0), "it is well again");
+    let nobody = Burden { bytes: 1, workspace: ws("w"), endpoint: ep("ep_none") };
+    assert_eq!(world.store.relieve(&nobody, 1).await.expect("relieve"), Relieved::default());
+    assert_eq!(world.deliver_all().await, ["2"]);
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use recadero::decide::ids::{EndpointId, EventId, LaneId, Partition, WorkspaceId};
 use recadero::decide::notice::Channel;
+use recadero::decide::relief::Burden;
 use recadero::decide::route::Routing;
 use recadero::store::Store;
 use recadero::store::lanes::{After, Append, Claim, Commit, Intake, Lease, Pool, Swept, Token, Want};
@@ -28,6 +29,7 @@ pub enum Op {
     Commit(Partition, Vec<Commit>),
     GiveBack(Partition, LaneId, Token),
     Sweep(Partition),
+    Relieve(Burden, u64),
     Beat(String),
     Leave(String),
     Notices(Partition),
@@ -58,6 +60,7 @@ pub struct Learned {
     pub routing: Option<(WorkspaceId, Routing)>,
     pub endpoint: Option<(WorkspaceId, EndpointId, Option<Config>)>,
     pub notices: Vec<(String, Channel)>,
+    pub burdens: Vec<Burden>,
 }
 
 pub struct Subject {
@@ -127,7 +130,16 @@ impl Subject {
                 let mut whole: Swept = sweep_whole(store, *partition).await;
                 whole.ready.sort();
                 whole.ready.dedup();
+                whole.burdens.sort();
+                learned.burdens = whole.burdens.clone();
                 format!("{whole:?} {}", text(store.figures(*partition).await))
+            }
+            Op::Relieve(burden, bytes) => {
+                let answer = store.relieve(burden, *bytes).await.map(|mut relieved| {
+                    relieved.ready.sort();
+                    relieved
+                });
+                text(answer)
             }
             Op::Beat(member) => text(store.beat(Some(member)).await),
             Op::Leave(member) => text(store.leave(member).await),

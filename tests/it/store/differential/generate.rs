@@ -93,6 +93,10 @@ impl Generator {
         if let Some((workspace, routing)) = learned.routing {
             remember(self.routings.entry(workspace).or_default(), [routing]);
         }
+        if let Some(burden) = learned.burdens.choose(&mut self.random) {
+            let most = self.random.random_range(0..2) * burden.bytes;
+            self.planned.push(Op::Relieve(burden.clone(), self.random.random_range(0..200) + most));
+        }
         match learned.endpoint {
             Some((_, id, Some(config))) => {
                 self.configs.insert(id, config);
