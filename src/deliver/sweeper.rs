@@ -45,6 +45,7 @@ pub async fn run(partitions: u16, tools: Tools, members: Arc<Members>, waker: Wa
         oldest: BTreeMap::new(),
         burdens: Burdens::default(),
         pressure: Pressure::default(),
+        shed: None,
     };
     loop {
         tokio::select! {
@@ -70,6 +71,8 @@ struct Sweeper {
     /// Endpoints that can make room.
     burdens: Burdens,
     pressure: Pressure,
+    /// Drops and warnings that were not told, as of the last round.
+    shed: Option<u64>,
 }
 
 impl Sweeper {
@@ -154,15 +157,19 @@ impl Sweeper {
         Ok(swept.next)
     }
 
-    async fn show(&self, mine: &[Partition], memory: Memory) -> Result<()> {
-        let mut backlog_events = 0;
+    async fn show(&mut self, mine: &[Partition], memory: Memory) -> Result<()> {
+        let (mut backlog_events, mut shed) = (0, 0);
         let mut endpoints: BTreeMap<EndpointStatus, u64> = BTreeMap::new();
         for partition in mine {
             let figures = self.tools.store.figures(*partition).await?;
             backlog_events += figures.backlog_events;
+            shed += figures.shed;
             for (status, count) in figures.endpoints {
                 *endpoints.entry(status).or_default() += count;
             }
+        }
+        if shed > self.shed.replace(shed).unwrap_or(shed) {
+            tracing::warn!(shed, "the outbox is full: drops and warnings are counted and not told");
         }
         let came = self.oldest.values().filter_map(|(complete, _)| *complete).min().filter(|_| backlog_events > 0);
         let oldest = came.map(|came| self.tools.clock.boot().saturating_sub(came)).unwrap_or_default();

@@ -361,6 +361,8 @@ pub struct Relieved {
 pub struct Figures {
     /// Events that wait in its lanes.
     pub backlog_events: u64,
+    /// Drops and warnings that were ever not told, since the outbox was full.
+    pub shed: u64,
     /// The partition's endpoints by status; a status without any is left out.
     pub endpoints: Vec<(EndpointStatus, u64)>,
 }

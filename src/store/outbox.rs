@@ -8,7 +8,9 @@
 //! | dropped after retries | `dropped-<endpoint>-<seq>`, with the event | now |
 //! | dropped otherwise | `dropped-<endpoint>-<reason>-<minute>`, with a count; `at_ms` is the first one's | when the minute is over |
 //!
-//! The minute is the store's Unix time in whole minutes. A deletion's drops are not told: who deletes knows.
+//! The minute is the store's Unix time in whole minutes. A deletion's drops are not told: who deletes knows. Where nobody
+//! takes notices for long, drops and warnings are at last counted and not told ([`OUTBOX_ENTRIES_SHED`]); a disabling and
+//! an enabling always are.
 
 use std::time::Duration;
 
@@ -23,6 +25,10 @@ pub const NOTICE_LEASE: Duration = Duration::from_secs(60);
 
 /// From how many entries of one partition on dropped events are told per endpoint and minute, not one by one.
 pub const OUTBOX_ENTRIES_MAX: usize = 10_000;
+
+/// From how many entries of one partition on dropped events and warnings that would be entries of their own are counted,
+/// in [`Figures`](super::lanes::Figures), and not told.
+pub const OUTBOX_ENTRIES_SHED: usize = 2 * OUTBOX_ENTRIES_MAX;
 
 /// Notices to be sent.
 #[async_trait]

@@ -109,7 +109,7 @@ impl State {
                 backlog_events += endpoint.waiting_events;
             }
         }
-        Figures { backlog_events, endpoints: endpoints.into_iter().collect() }
+        Figures { backlog_events, shed: part.outbox.shed, endpoints: endpoints.into_iter().collect() }
     }
 }
 

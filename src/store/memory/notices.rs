@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use crate::decide::ids::{EndpointId, EventId, WorkspaceId};
 use crate::decide::notice::{Channel, DisableReason, DropReason, Notice, NoticeKind};
-use crate::store::outbox::{NOTICE_LEASE, OUTBOX_ENTRIES_MAX, Outgoing, Sent};
+use crate::store::outbox::{NOTICE_LEASE, OUTBOX_ENTRIES_MAX, OUTBOX_ENTRIES_SHED, Outgoing, Sent};
 
 const MINUTE_MS: u64 = 60_000;
 
 #[derive(Default)]
 pub(super) struct Notices {
     entries: BTreeMap<(String, Channel), Entry>,
+    /// Drops and warnings that were not told.
+    pub shed: u64,
 }
 
 struct Entry {
@@ -54,6 +56,10 @@ impl Notices {
     }
 
     pub fn warning(&mut self, about: About<'_>, scope: &str, failures: u32) {
+        if self.is_full() {
+            self.shed += 1;
+            return;
+        }
         let id = format!("warning-{scope}-{}", about.now_ms);
         let notice = about.notice(id, NoticeKind::Warning, DisableReason::Quota.as_str());
         self.record(Notice { count: Some(failures.into()), ..notice }, about.now_ms);
@@ -77,6 +83,10 @@ impl Notices {
     fn count_dropped(&mut self, about: About<'_>, reason: DropReason) {
         let minute = about.now_ms / MINUTE_MS;
         let id = format!("dropped-{}-{}-{minute}", about.endpoint, reason.as_str());
+        if self.is_full() && !self.entries.contains_key(&(id.clone(), Channel::Amqp)) {
+            self.shed += 1;
+            return;
+        }
         let fresh = Notice { count: Some(0), ..about.notice(id, NoticeKind::Dropped, reason.as_str()) };
         for channel in fresh.kind.channels() {
             let due_ms = (minute + 1) * MINUTE_MS;
@@ -84,6 +94,11 @@ impl Notices {
             let entry = entry.or_insert_with(|| Entry { notice: fresh.clone(), due_ms, tries: 0 });
             entry.notice.count = entry.notice.count.map(|count| count + 1);
         }
+    }
+
+    /// Whether what is worth a count alone is counted and not told.
+    fn is_full(&self) -> bool {
+        self.entries.len() >= OUTBOX_ENTRIES_SHED
     }
 
     fn record(&mut self, notice: Notice, due_ms: u64) {

@@ -290,12 +290,14 @@ impl RedisStore {
         let mut command = redis::cmd("HGETALL");
         command.arg(self.keys.part(partition));
         let mut fields = self.names(&command).await?.into_iter();
-        let mut backlog_events = 0;
+        let (mut backlog_events, mut shed) = (0, 0);
         let mut endpoints = BTreeMap::<EndpointStatus, u64>::new();
         while let (Some(field), Some(figure)) = (fields.next(), fields.next()) {
             let figure: u64 = figure.parse().unwrap_or(0);
-            if field == "waiting" {
-                backlog_events = figure;
+            match field.as_str() {
+                "waiting" => backlog_events = figure,
+                "shed" => shed = figure,
+                _ => {}
             }
             let Some((state, plan)) = field.split_once(':') else { continue };
             let entitled = self.policy.plans.entitle(Some(plan).filter(|plan| !plan.is_empty()));
@@ -308,7 +310,7 @@ impl RedisStore {
                 *endpoints.entry(status).or_default() += figure;
             }
         }
-        Ok(Figures { backlog_events, endpoints: endpoints.into_iter().collect() })
+        Ok(Figures { backlog_events, shed, endpoints: endpoints.into_iter().collect() })
     }
 }
 

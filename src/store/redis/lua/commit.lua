@@ -65,7 +65,7 @@ local function exceed(l, identity, ended_ms)
     if warned + window_ms <= now then
       call('HSET', holder, 'warned', now)
       local scope = by_endpoint and e.name or e.ws.name
-      tell('warning-' .. scope .. '-' .. now, 'endpoint.warning', e, '', 'quota', failures, now)
+      if not sheds(1) then tell('warning-' .. scope .. '-' .. now, 'endpoint.warning', e, '', 'quota', failures, now) end
     end
   end
   return false

@@ -22,6 +22,14 @@ local function tell(id, kind, e, event, reason, count, due_ms)
   if kind == 'endpoint.disabled' or kind == 'endpoint.warning' then call('ZADD', OUTBOX, due_ms, id .. ' mail') end
 end
 
+-- Whether the outbox is so full that what is worth a count alone is counted and not told. Disablings and enablings are
+-- told always.
+local function sheds(count)
+  if call('ZCARD', OUTBOX) < 2 * outbox_max then return false end
+  call('HINCRBY', PART, 'shed', count)
+  return true
+end
+
 -- Records drops in their minute's notice, which is due when the minute is over.
 local function tell_many(e, reason, count)
   local minute = math.floor(now / 60000)
@@ -30,7 +38,7 @@ local function tell_many(e, reason, count)
   if before then
     local start, told = string.match(before, '^(.*\n)(%d+)$')
     call('HSET', NOTICES, id, start .. (told + count))
-  else
+  elseif not sheds(count) then
     tell(id, 'event.dropped', e, '', reason, count, (minute + 1) * 60000)
   end
 end

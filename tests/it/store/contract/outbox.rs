@@ -5,7 +5,7 @@ use recadero::decide::notice::{Channel, DropReason, NoticeKind};
 use recadero::decide::policy::Policy;
 use recadero::decide::retry::Next;
 use recadero::store::lanes::Commit;
-use recadero::store::outbox::{NOTICE_LEASE, OUTBOX_ENTRIES_MAX, Sent};
+use recadero::store::outbox::{NOTICE_LEASE, OUTBOX_ENTRIES_MAX, OUTBOX_ENTRIES_SHED, Sent};
 
 use crate::store::fixture::Open;
 use crate::store::world::{MINUTE, SECOND, World, ep, ev, failed, home, lane, ws};
@@ -20,6 +20,7 @@ promises! {
     events_dropped_by_limits_are_told_by_the_minute,
     a_deletion_is_not_told_as_drops,
     a_long_outbox_tells_drops_after_retries_by_the_minute,
+    an_outbox_that_nobody_drains_tells_only_disablings_and_enablings,
     settling_what_is_not_there_does_nothing,
 }
 
@@ -153,6 +154,36 @@ async fn a_long_outbox_tells_drops_after_retries_by_the_minute(open: &Open) {
     let counted: Vec<_> = notices.iter().filter_map(|it| it.notice.count.map(|_| &it.notice)).collect();
     assert_eq!(counted.len(), 1);
     assert_eq!((counted[0].count, counted[0].reason.as_str()), (Some(2), "retries"));
+}
+
+async fn an_outbox_that_nobody_drains_tells_only_disablings_and_enablings(open: &Open) {
+    let mut policy = Policy::default();
+    policy.limits.backlog_events = 1;
+    let world = World::open_with(open, policy).await;
+    world.connect("ep_a", 1).await;
+    world.connect("ep_b", 1).await;
+    world.publish(&["1", "2"]).await;
+    // A disabling is told on two channels, an enabling on one.
+    let (cycles, told_of_drops) = ((OUTBOX_ENTRIES_SHED - 2).div_ceil(3), 2);
+    for _ in 0..cycles {
+        world.disable("ep_a").await;
+        world.enable("ep_a").await;
+    }
+    assert_eq!(world.figures().await.shed, 0);
+    assert_eq!(world.publish(&["3"]).await.dropped.len(), 1);
+    assert_eq!(world.figures().await.shed, 0, "this minute's are told already");
+    world.pass(MINUTE);
+    world.publish(&["4"]).await;
+    assert_eq!(world.figures().await.shed, 2);
+    world.deliver_all().await;
+    world.fail_times("ep_a", 16).await;
+    assert_eq!(world.figures().await.shed, 2 + 16 + 1, "the drops, and the warning that half of the quota is used");
+    world.disable("ep_b").await;
+    let notices = world.store.notices(home("w"), 2 * OUTBOX_ENTRIES_SHED).await.expect("notices");
+    assert_eq!(notices.len(), 3 * cycles + told_of_drops + 2);
+    let drops = notices.iter().filter(|it| it.notice.kind == NoticeKind::Dropped);
+    assert!(drops.map(|it| it.notice.count).eq([Some(2), Some(2)]));
+    assert!(notices.iter().any(|it| it.notice.id == "disabled-ep_b-1"));
 }
 
 async fn settling_what_is_not_there_does_nothing(open: &Open) {
