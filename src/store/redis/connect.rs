@@ -4,8 +4,8 @@
 //! saw it fails, and the next call connects anew: so a caller always knows that what it sent may not have arrived.
 //! The crate's `ConnectionManager` was rejected because it hides just that.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -247,12 +247,19 @@ pub(super) struct Links(Arc<Shared>);
 
 struct Shared {
     source: Source,
-    slots: [Mutex<Slot>; LINKS],
+    slots: [Slot; LINKS],
     turn: AtomicUsize,
 }
 
 #[derive(Default)]
 struct Slot {
+    present: std::sync::Mutex<Present>,
+    /// Held by whoever makes a connection; apart from `present`, so that nobody else waits for it.
+    making: Mutex<()>,
+}
+
+#[derive(Default)]
+struct Present {
     link: Option<Link>,
     /// Counts connections, so that an error of an old one does not end a new one.
     made: u64,
@@ -260,9 +267,25 @@ struct Slot {
     failed: Option<StoreError>,
 }
 
+impl Slot {
+    fn present(&self) -> std::sync::MutexGuard<'_, Present> {
+        // Nothing in here panics between two changes that belong together.
+        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection and its number, if there is one, or why there is none.
+    fn link(&self) -> Result<Option<(u64, Link)>> {
+        let present = self.present();
+        match &present.failed {
+            Some(error) => Err(error.clone()),
+            None => Ok(present.link.clone().map(|link| (present.made, link))),
+        }
+    }
+}
+
 impl Links {
     pub fn new(source: Source) -> Self {
-        let slots = std::array::from_fn(|_| Mutex::default());
+        let slots = std::array::from_fn(|_| Slot::default());
         Self(Arc::new(Shared { source, slots, turn: AtomicUsize::new(0) }))
     }
 
@@ -272,60 +295,55 @@ impl Links {
 
     /// Runs a script on one of the connections.
     pub async fn run(&self, call: &Call) -> Result<Value> {
-        let (index, made, mut link) = self.link().await?;
-        let answer = call.on(&mut link).await;
-        self.look_at(index, made, answer).await
-    }
-
-    /// Asks something on one of the connections.
-    pub async fn ask<T>(&self, question: impl AsyncFnOnce(&mut Link) -> Result<T>) -> Result<T> {
-        let (index, made, mut link) = self.link().await?;
-        let answer = question(&mut link).await;
-        self.look_at(index, made, answer).await
+        self.ask(async |link| call.on(link).await).await
     }
 
     /// Sends a plain command on one of the connections.
     pub async fn send(&self, command: &Cmd) -> Result<Value> {
-        let (index, made, mut link) = self.link().await?;
-        let answer = link.send(command).await.map_err(failure);
-        self.look_at(index, made, answer).await
+        self.ask(async |link| link.send(command).await.map_err(failure)).await
     }
 
-    async fn link(&self) -> Result<(usize, u64, Link)> {
+    /// Asks something on one of the connections.
+    pub async fn ask<T>(&self, question: impl AsyncFnOnce(&mut Link) -> Result<T>) -> Result<T> {
         let index = self.0.turn.fetch_add(1, Ordering::Relaxed) % LINKS;
-        let mut slot = self.0.slots[index].lock().await;
-        if let Some(error) = &slot.failed {
-            return Err(error.clone());
+        let (made, mut link) = self.link(index).await?;
+        let answer = question(&mut link).await;
+        if let Err(StoreError::Unavailable(_)) = &answer {
+            let mut present = self.0.slots[index].present();
+            // A late answer over an older connection says nothing of the present one.
+            if present.made == made {
+                present.link = None;
+            }
         }
-        if let Some(link) = &slot.link {
-            return Ok((index, slot.made, link.clone()));
+        answer
+    }
+
+    async fn link(&self, index: usize) -> Result<(u64, Link)> {
+        let slot = &self.0.slots[index];
+        if let Some(found) = slot.link()? {
+            return Ok(found);
         }
-        match self.0.source.connect().await {
+        let _making = slot.making.lock().await;
+        if let Some(found) = slot.link()? {
+            return Ok(found);
+        }
+        let made = self.0.source.connect().await;
+        let mut present = slot.present();
+        match made {
             Ok(link) => {
-                slot.made += 1;
-                slot.link = Some(link.clone());
-                Ok((index, slot.made, link))
+                present.made += 1;
+                present.link = Some(link.clone());
+                Ok((present.made, link))
             }
             Err(error) => {
-                slot.failed = Some(error.clone());
+                present.failed = Some(error.clone());
                 let shared = self.0.clone();
                 tokio::spawn(async move {
                     tokio::time::sleep(CONNECT_PAUSE).await;
-                    shared.slots[index].lock().await.failed = None;
+                    shared.slots[index].present().failed = None;
                 });
                 Err(error)
             }
         }
-    }
-
-    async fn look_at<T>(&self, index: usize, made: u64, answer: Result<T>) -> Result<T> {
-        if let Err(StoreError::Unavailable(_)) = &answer {
-            let mut slot = self.0.slots[index].lock().await;
-            // A late answer over an older connection says nothing of the present one.
-            if slot.made == made {
-                slot.link = None;
-            }
-        }
-        answer
     }
 }

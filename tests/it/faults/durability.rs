@@ -36,8 +36,22 @@ async fn memory_is_acknowledged_by_a_redis_that_keeps_nothing() {
 
 #[tokio::test]
 async fn disk_by_appendfsync_always_keeps_what_was_acknowledged_over_a_kill() {
+    disk_keeps_what_was_acknowledged_over_a_kill(
+        Redis::start(Options { aof: Aof::Always, ..Options::default() }).await,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn disk_by_waitaof_keeps_what_was_acknowledged_over_a_kill() {
+    let redis = Redis::start(Options { aof: Aof::Everysec, ..Options::default() }).await;
+    if has_waitaof(&redis).await {
+        disk_keeps_what_was_acknowledged_over_a_kill(redis).await;
+    }
+}
+
+async fn disk_keeps_what_was_acknowledged_over_a_kill(mut redis: Redis) {
     let (receiver, rabbit) = (Receiver::ok().await, Rabbit::shared().await);
-    let mut redis = Redis::start(Options { aof: Aof::Always, ..Options::default() }).await;
     let site = Site::new(&redis.url(), rabbit.url()).with("RECADERO_DURABILITY", "disk");
     let mut process = site.clone().with("RECADERO_ROLES", "router,api").serve().await;
     connect(&process, &receiver, &LANES).await;

@@ -121,7 +121,7 @@ impl Redis {
     }
 
     async fn launch(&mut self) {
-        let mut command = guard::command(self.directory.path(), &program());
+        let mut command = guard::command(self.directory.path(), program());
         command.args(["--bind", "127.0.0.1", "--port"]).arg(self.port().to_string());
         command.arg("--dir").arg(self.directory.path());
         command.args(["--save", "", "--daemonize", "no", "--maxmemory-policy", "noeviction"]);

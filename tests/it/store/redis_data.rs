@@ -227,7 +227,7 @@ async fn the_default_plan_holds_and_releases_as_well() {
     assert!(matches!(world.claim(&lane).await, Claim::Held));
     let ready = async |world: &World| sweep_whole(world.store.as_ref(), home("n")).await.ready;
     assert_eq!(ready(&world).await, []);
-    assert_eq!(ready(&entitled).await, [lane.clone()]);
+    assert_eq!(ready(&entitled).await, std::slice::from_ref(&lane));
     assert_eq!(entitled.lease(&lane).await.event.id, ev("1"));
 }
 
