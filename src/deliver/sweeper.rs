@@ -30,8 +30,9 @@ const ROUND_EVERY: Duration = Duration::from_secs(2);
 /// How much of a round the sweep may take; its last step may take longer.
 const SWEEP_SPENDS_MAX: Duration = Duration::from_millis(20);
 
-/// The same while the store is short of memory.
-const SWEEP_SPENDS_SHORT: Duration = Duration::from_millis(400);
+/// The same two while the store is short of memory: what is freed in a round is soon taken again.
+const ROUND_EVERY_SHORT: Duration = Duration::from_millis(500);
+const SWEEP_SPENDS_SHORT: Duration = Duration::from_millis(100);
 
 /// Steps of relief in a round; each takes a bounded number of events away.
 const RELIEF_STEPS_MAX: usize = 64;
@@ -48,10 +49,11 @@ pub async fn run(partitions: u16, tools: Tools, members: Arc<Members>, waker: Wa
         shed: None,
     };
     loop {
+        let pause = if sweeper.pressure.is_short() { ROUND_EVERY_SHORT } else { ROUND_EVERY };
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(ROUND_EVERY) => {}
+            () = tokio::time::sleep(pause) => {}
         }
         let mine = (0..partitions).map(Partition).filter(|partition| members.is_mine(*partition)).collect::<Vec<_>>();
         sweeper.oldest.retain(|partition, _| mine.contains(partition));
