@@ -41,6 +41,8 @@ enum Command {
     Listen(listen::Options),
     Topology(topology::Options),
     Bench(bench::Options),
+    #[command(hide = true)]
+    Forward(bench::forwarder::Options),
 }
 
 /// Runs the command that the arguments ask for.
@@ -53,6 +55,7 @@ pub fn main() -> ExitCode {
         Command::Listen(options) => listen::run(options),
         Command::Topology(options) => topology::run(options),
         Command::Bench(options) => bench::run(options),
+        Command::Forward(options) => bench::forwarder::run(options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

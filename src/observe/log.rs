@@ -5,6 +5,8 @@
 //! wrong, not with traffic. What an operator should look at is `warn`; what is lost for good without being asked to,
 //! `error`.
 
+use std::io::IsTerminal;
+
 use tracing::{debug, error, info, trace, warn};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
@@ -27,8 +29,10 @@ pub enum LogError {
 
 /// Begins to write log lines to stderr, for the whole process; standard output is for what a command was asked for.
 pub fn init(log: &Log) -> Result<(), LogError> {
-    let lines =
-        tracing_subscriber::fmt().with_env_filter(EnvFilter::try_new(&log.filter)?).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_new(&log.filter)?)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     let begun = match log.format {
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init(),
         LogFormat::Text => lines.try_init(),

@@ -29,7 +29,19 @@ pub struct Plan {
     fan_out: u64,
     lanes: u16,
     hanging: u64,
+    failing: u64,
     payload: usize,
+}
+
+/// What an endpoint does with a delivery.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Behaviour {
+    /// 200, at once.
+    Answers,
+    /// Nothing, for as long as it takes.
+    Hangs,
+    /// 500, at once.
+    Fails,
 }
 
 /// An event to be published.
@@ -44,16 +56,19 @@ pub struct Event {
 impl Plan {
     /// Checks the figures against each other.
     pub fn new(options: &super::Load) -> anyhow::Result<Self> {
-        let super::Load { endpoints, workspaces, fan_out, lanes, payload, hanging, .. } = *options;
+        let super::Load { endpoints, workspaces, fan_out, lanes, payload, hanging, failing, .. } = *options;
         ensure!(
             endpoints.is_multiple_of(workspaces * fan_out),
             "--endpoints is not a multiple of --workspaces × --fan-out"
         );
-        ensure!((0.0..1.0).contains(&hanging), "--hanging is a share: 0 or more, and less than 1");
+        for (name, share) in [("hanging", hanging), ("failing", failing)] {
+            ensure!((0.0..1.0).contains(&share), "--{name} is a share: 0 or more, and less than 1");
+        }
         ensure!(payload <= PAYLOAD_BYTES_MAX, "--payload is at most {PAYLOAD_BYTES_MAX}");
-        let hanging = (endpoints as f64 * hanging).round() as u64;
-        ensure!(hanging < endpoints, "--hanging leaves no endpoint to be measured");
-        let plan = Self { endpoints, workspaces, fan_out, lanes, hanging, payload };
+        let count = |share: f64| (endpoints as f64 * share).round() as u64;
+        let (hanging, failing) = (count(hanging), count(failing));
+        ensure!(hanging + failing < endpoints, "--hanging and --failing leave no endpoint to be measured");
+        let plan = Self { endpoints, workspaces, fan_out, lanes, hanging, failing, payload };
         ensure!(
             plan.groups() / workspaces <= GROUPS_MAX,
             "a workspace has at most {GROUPS_MAX} groups of endpoints here; raise --workspaces or --fan-out"
@@ -97,10 +112,19 @@ impl Plan {
         groups.flat_map(move |group| group * self.fan_out..(group + 1) * self.fan_out)
     }
 
-    /// Whether an endpoint never answers. Those are spread evenly among the others.
-    pub fn hangs(&self, endpoint: u64) -> bool {
-        let before = |endpoint: u64| endpoint * self.hanging / self.endpoints;
-        endpoint < self.endpoints && before(endpoint + 1) > before(endpoint)
+    /// What an endpoint does with a delivery. Those that are no good are spread evenly among the others.
+    pub fn behaviour(&self, endpoint: u64) -> Behaviour {
+        let bad = self.hanging + self.failing;
+        let before = |endpoint: u64| endpoint * bad / self.endpoints;
+        let hanging_before = |bad_one: u64| bad_one * self.hanging / bad;
+        let nth = before(endpoint);
+        if endpoint >= self.endpoints || before(endpoint + 1) == nth {
+            Behaviour::Answers
+        } else if hanging_before(nth + 1) > hanging_before(nth) {
+            Behaviour::Hangs
+        } else {
+            Behaviour::Fails
+        }
     }
 
     /// The event of a number, from 0.
@@ -121,7 +145,8 @@ impl Plan {
     /// How many deliveries, to endpoints that answer, so many events make.
     pub fn deliveries(&self, events: u64) -> anyhow::Result<u64> {
         let of = |group: u64| {
-            let healthy = (group * self.fan_out..(group + 1) * self.fan_out).filter(|endpoint| !self.hangs(*endpoint));
+            let all = group * self.fan_out..(group + 1) * self.fan_out;
+            let healthy = all.filter(|endpoint| self.behaviour(*endpoint) == Behaviour::Answers);
             healthy.count() as u64 * (events / self.groups() + u64::from(group < events % self.groups()))
         };
         let all = (0..self.groups()).try_fold(0_u64, |sum, group| sum.checked_add(of(group)));
@@ -202,10 +227,12 @@ mod tests {
     }
 
     #[test]
-    fn hanging_endpoints_have_their_share_and_no_delivery_is_waited_for_there() {
-        let plan = plan(10, 1, 1, 1, 0.2);
-        assert_eq!((0..10).filter(|endpoint| plan.hangs(*endpoint)).count(), 2);
-        assert_eq!(plan.deliveries(100).unwrap(), 80);
+    fn bad_endpoints_have_their_shares_and_no_delivery_is_waited_for_there() {
+        let load = Load { endpoints: 10, hanging: 0.2, failing: 0.3, ..Load::default() };
+        let plan = Plan::new(&load).unwrap();
+        let count = |behaviour| (0..10).filter(|endpoint| plan.behaviour(*endpoint) == behaviour).count();
+        assert_eq!((count(Behaviour::Hangs), count(Behaviour::Fails), count(Behaviour::Answers)), (2, 3, 5));
+        assert_eq!(plan.deliveries(100).unwrap(), 50);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -17,7 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::plan::Plan;
+use super::plan::{Behaviour, Plan};
 use super::tally::Tally;
 use crate::deliver::send::headers::WEBHOOK_ID;
 
@@ -54,12 +54,20 @@ async fn receive(request: Request<Incoming>, plan: Plan, tally: &Tally) -> Resul
     let endpoint = request.uri().path().trim_start_matches('/').parse();
     let number = request.headers().get(WEBHOOK_ID).and_then(|id| id.to_str().ok()?.parse().ok());
     let (endpoint, number) = (endpoint.unwrap_or(u64::MAX), number.unwrap_or(u64::MAX));
-    if plan.hangs(endpoint) {
-        tokio::time::sleep(HANG).await;
-    } else {
-        tally.arrive(endpoint, number);
-    }
+    let status = match plan.behaviour(endpoint) {
+        Behaviour::Answers => {
+            tally.arrive(endpoint, number);
+            StatusCode::OK
+        }
+        Behaviour::Fails => StatusCode::INTERNAL_SERVER_ERROR,
+        Behaviour::Hangs => {
+            tokio::time::sleep(HANG).await;
+            StatusCode::OK
+        }
+    };
     let mut body = request.into_body();
     while let Some(Ok(_)) = body.frame().await {}
-    Ok(Response::new(Empty::new()))
+    let mut response = Response::new(Empty::new());
+    *response.status_mut() = status;
+    Ok(response)
 }

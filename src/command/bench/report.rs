@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::Load;
+use super::run::Subject;
 use super::tally::Counts;
 use super::usage::Scripts;
 
@@ -30,6 +31,8 @@ pub struct Report {
     deliveries_per_second: f64,
     latency_ms: Option<Latency>,
     cpu_us_per_delivery: Cpu,
+    /// Processor time of who delivers, by the second.
+    service_cores: Option<f64>,
     redis: Redis,
     service_resident_max_bytes: Option<u64>,
     order: Order,
@@ -70,7 +73,14 @@ struct Order {
 
 impl Report {
     /// Sums up what was counted between two moments.
-    pub fn new(load: Load, counts: &Counts, from: &Reading, to: &Reading, resident_max: Option<u64>) -> Self {
+    pub fn new(
+        load: Load,
+        subject: Subject,
+        counts: &Counts,
+        from: &Reading,
+        to: &Reading,
+        resident_max: Option<u64>,
+    ) -> Self {
         let deliveries = to.delivered - from.delivered;
         let each = deliveries.max(1) as f64;
         let seconds = counts.span.as_secs_f64();
@@ -90,13 +100,15 @@ impl Report {
                 rabbitmq: cost(from.rabbitmq, to.rabbitmq),
                 bench: cost(from.bench, to.bench),
             },
+            service_cores: cost(from.service, to.service).map(|us| us * each / 1e6 / seconds.max(1e-6)),
             redis: Redis {
                 script_calls_per_delivery: calls as f64 / each,
                 us_per_script_call: inside.as_secs_f64() * 1e6 / calls.max(1) as f64,
             },
             service_resident_max_bytes: resident_max,
             order: Order {
-                right: counts.is_right(),
+                // The forwarder promises no order.
+                right: counts.is_complete() && (counts.disordered == 0 || subject == Subject::Forwarder),
                 expected: counts.expected,
                 lost: counts.lost(),
                 out_of_order: counts.disordered,
@@ -104,6 +116,47 @@ impl Report {
                 unknown: counts.unknown,
             },
         }
+    }
+
+    /// Deliveries per second.
+    pub fn rate(&self) -> f64 {
+        self.deliveries_per_second
+    }
+
+    /// Half of the deliveries took at most so many milliseconds.
+    pub fn latency_p50(&self) -> Option<f64> {
+        self.latency_ms.as_ref().map(|latency| latency.p50)
+    }
+
+    /// All but one in a hundred did.
+    pub fn latency_p99(&self) -> Option<f64> {
+        self.latency_ms.as_ref().map(|latency| latency.p99)
+    }
+
+    /// Microseconds per delivery of who delivers.
+    pub fn service_cpu(&self) -> Option<f64> {
+        self.cpu_us_per_delivery.service
+    }
+
+    /// Those of Redis.
+    pub fn redis_cpu(&self) -> Option<f64> {
+        self.cpu_us_per_delivery.redis
+    }
+
+    /// Those of RabbitMQ.
+    pub fn rabbitmq_cpu(&self) -> Option<f64> {
+        self.cpu_us_per_delivery.rabbitmq
+    }
+
+    /// What was delivered.
+    pub fn load(&self) -> &Load {
+        &self.load
+    }
+
+    /// The most important in one line.
+    pub fn summary(&self) -> String {
+        let cpu = self.service_cpu().map(|us| format!(", {us:.1} µs each")).unwrap_or_default();
+        format!("{:.0} deliveries per second{cpu}", self.rate())
     }
 
     /// One line on what the service did wrong; `None` when order and loss are right.
@@ -136,6 +189,9 @@ impl fmt::Display for Report {
         writeln!(f, "  Redis                 {}", figure(cpu.redis))?;
         writeln!(f, "  RabbitMQ              {}", figure(cpu.rabbitmq))?;
         writeln!(f, "  receivers, publisher  {}", figure(cpu.bench))?;
+        if let Some(cores) = self.service_cores {
+            writeln!(f, "CPU of serve            {:.1} % of a core", cores * 100.0)?;
+        }
         writeln!(f, "Redis scripts           {:.3} calls per delivery", redis.script_calls_per_delivery)?;
         writeln!(f, "  inside one            {:.1} µs", redis.us_per_script_call)?;
         if let Some(bytes) = self.service_resident_max_bytes {

@@ -1,5 +1,6 @@
 //! The service under measurement: workspaces and endpoints in its store, the process itself, and what is left of it.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::process::{ExitStatus, Stdio};
 
@@ -27,6 +28,7 @@ pub fn options(given: ServeOptions, name: &str, plan: &Plan) -> ServeOptions {
     given.with([
         ("roles", "router,deliverer,notifier"),
         ("amqp-exchange", name),
+        ("amqp-queues", "1"),
         ("declare", "true"),
         ("redis-prefix", name),
         ("ops-addr", "127.0.0.1:0"),
@@ -82,6 +84,11 @@ impl Place {
         Ok(())
     }
 
+    /// The queue that events wait in; there is one.
+    pub fn queue(&self) -> String {
+        self.topology.queue(0)
+    }
+
     /// Deletes queues, exchange and keys; tries each, whatever happens to the other.
     pub async fn clear(self) -> anyhow::Result<()> {
         let queues = amqp::remove(&self.url, &self.topology).await;
@@ -121,7 +128,7 @@ async fn set_workspace(
     Ok(())
 }
 
-/// A running `recadero serve`; dropping it kills it.
+/// A running process that delivers; dropping it kills it.
 pub struct Served {
     child: Child,
     /// The process.
@@ -130,14 +137,31 @@ pub struct Served {
 
 impl Served {
     /// Starts this very program as the service.
-    pub fn start(options: &ServeOptions) -> anyhow::Result<Self> {
+    pub fn service(options: &ServeOptions) -> anyhow::Result<Self> {
+        Self::start("serve", [], options.environment())
+    }
+
+    /// Starts it as the bare forwarder.
+    pub fn forwarder(amqp_url: &str, queue: &str, receivers: SocketAddr, endpoints: u64) -> anyhow::Result<Self> {
+        let arguments =
+            [format!("--queue={queue}"), format!("--receivers=http://{receivers}"), format!("--endpoints={endpoints}")];
+        Self::start("forward", arguments, [("RECADERO_AMQP_URL".to_owned(), amqp_url)])
+    }
+
+    fn start(
+        command: &str,
+        arguments: impl IntoIterator<Item = String>,
+        environment: impl IntoIterator<Item = (String, impl AsRef<OsStr>)>,
+    ) -> anyhow::Result<Self> {
+        let name = command;
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg("serve").stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+        command.arg(name).args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RECADERO_")) {
             command.env_remove(name);
         }
-        let child = command.envs(options.environment()).spawn().context("recadero serve could not be started")?;
-        let process = Process(child.id().context("recadero serve has ended at once")?);
+        let child =
+            command.envs(environment).spawn().with_context(|| format!("recadero {name} could not be started"))?;
+        let process = Process(child.id().context("it has ended at once")?);
         Ok(Self { child, process })
     }
 

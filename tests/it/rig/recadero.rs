@@ -160,9 +160,14 @@ impl Process {
 /// Runs `recadero` to its end: exit status, and what it printed on standard output and standard error. The rig's
 /// own variables are not set.
 pub async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String) {
+    run_within(PATIENCE, arguments, variables).await
+}
+
+/// [`run`], for what takes longer.
+pub async fn run_within(patience: Duration, arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String) {
     let directory = tempfile::Builder::new().prefix("recadero-run-").tempdir().unwrap();
     let mut process = launch(&directory, arguments, variables);
-    let status = process.wait(PATIENCE).await;
+    let status = process.wait(patience).await;
     (status, process.log())
 }
 

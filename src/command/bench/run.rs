@@ -1,0 +1,163 @@
+//! One run: a queue, a store and receivers of its own, whoever delivers between them, and what came of it.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio_util::sync::CancellationToken;
+
+use super::Load;
+use super::load::Publisher;
+use super::plan::Plan;
+use super::receiver;
+use super::report::{Reading, Report};
+use super::service::{self, Place, Served};
+use super::tally::{Measured, Tally};
+use super::usage::{Process, Redis};
+use crate::clock::Clock;
+use crate::config::{ConfigError, ServeOptions};
+
+/// How long nothing may arrive before the rest counts as lost.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long who delivers may go on after the last arrival, to record it.
+const SETTLE: Duration = Duration::from_millis(200);
+
+/// Who delivers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Subject {
+    /// `recadero serve`.
+    Service,
+    /// The bare loop that it is compared with.
+    Forwarder,
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Service => "recadero serve",
+            Self::Forwarder => "bare forwarder",
+        })
+    }
+}
+
+/// What every run of this command has in common.
+pub struct Run {
+    pub load: Load,
+    pub plan: Plan,
+    /// The service's options as they were given.
+    pub given: ServeOptions,
+    /// RabbitMQ's process.
+    pub rabbitmq: Option<u32>,
+}
+
+impl Run {
+    /// Runs it, and deletes what it made, however it ends.
+    pub async fn run(&self, subject: Subject, stop: &CancellationToken) -> anyhow::Result<Report> {
+        let name = format!("recadero.bench.{:08x}", rand::random::<u32>());
+        let serve = service::options(self.given.clone(), &name, &self.plan);
+        let settings = serve.check()?;
+        let [redis_url] = settings.store.urls.as_slice() else {
+            bail!(ConfigError::of("redis-url", "names a Cluster, and bench measures a single server"));
+        };
+        let (redis_url, amqp_url) = (redis_url.clone(), settings.amqp.url.clone());
+        let place = Place::open(settings).await?;
+        let mut measuring = Measuring {
+            run: self,
+            subject,
+            serve,
+            name,
+            clock: Clock::system(),
+            rabbitmq: self.rabbitmq.map(Process),
+            served: None,
+        };
+        let measured = stop.run_until_cancelled(measuring.measure(&place, amqp_url.reveal(), redis_url.reveal())).await;
+        // First its end, then the end of what it wrote.
+        let ended = match measuring.served.take() {
+            Some(served) => served.end().await.with_context(|| format!("{subject} is still there")),
+            None => Ok(()),
+        };
+        let cleared = place.clear().await;
+        let report = measured.context("interrupted; what the run made is deleted")??;
+        ended.and(cleared)?;
+        Ok(report)
+    }
+}
+
+struct Measuring<'a> {
+    run: &'a Run,
+    subject: Subject,
+    serve: ServeOptions,
+    /// Of exchange and keys.
+    name: String,
+    clock: Clock,
+    rabbitmq: Option<Process>,
+    served: Option<Served>,
+}
+
+impl Measuring<'_> {
+    async fn measure(&mut self, place: &Place, amqp_url: &str, redis_url: &str) -> anyhow::Result<Report> {
+        // With a rate, one event of each group goes before, so that caches and connections are there.
+        let warm_up = if self.run.load.rate == 0 { 0 } else { self.run.plan.groups() };
+        let events = warm_up + self.run.load.events;
+        let tally = Arc::new(Tally::new(self.run.plan, events, self.clock.clone())?);
+        let receivers = receiver::start(self.run.plan, Arc::clone(&tally)).await.context("the receivers")?;
+        let mut redis = Redis::connect(redis_url).await?;
+        place.set_up(self.run.plan, receivers, &self.clock).await?;
+        let publisher = Publisher::connect(amqp_url, &self.name, self.run.plan).await?;
+
+        let from = if self.run.load.rate == 0 {
+            publisher.fill(0..events).await?;
+            publisher.finish().await?;
+            let from = self.read(&tally, &mut redis).await?;
+            self.served = Some(self.start(place, receivers, amqp_url)?);
+            self.arrive(&tally, self.run.plan.deliveries(events)?).await?;
+            Reading { service: Some(Duration::ZERO), ..from }
+        } else {
+            self.served = Some(self.start(place, receivers, amqp_url)?);
+            publisher.fill(0..warm_up).await?;
+            self.arrive(&tally, self.run.plan.deliveries(warm_up)?).await?;
+            let from = self.read(&tally, &mut redis).await?;
+            let measured = Measured { from: warm_up, begin: self.clock.boot(), rate: self.run.load.rate };
+            tally.measure(measured);
+            publisher.pace(measured, events, &self.clock).await?;
+            publisher.finish().await?;
+            self.arrive(&tally, self.run.plan.deliveries(events)?).await?;
+            from
+        };
+        tokio::time::sleep(SETTLE).await;
+        let to = self.read(&tally, &mut redis).await?;
+        let resident_max = self.served.as_ref().and_then(|served| served.process.resident_max());
+        Ok(Report::new(self.run.load, self.subject, &tally.counts(), &from, &to, resident_max))
+    }
+
+    fn start(&self, place: &Place, receivers: SocketAddr, amqp_url: &str) -> anyhow::Result<Served> {
+        match self.subject {
+            Subject::Service => Served::service(&self.serve),
+            Subject::Forwarder => Served::forwarder(amqp_url, &place.queue(), receivers, self.run.load.endpoints),
+        }
+    }
+
+    /// Waits for deliveries, unless who delivers ends before.
+    async fn arrive(&mut self, tally: &Tally, deliveries: u64) -> anyhow::Result<()> {
+        let served = self.served.as_mut().context("nobody was started")?;
+        tokio::select! {
+            biased;
+            ended = served.ended() => bail!("{} has ended by itself: {}", self.subject, ended?),
+            () = tally.wait(deliveries, PATIENCE) => Ok(()),
+        }
+    }
+
+    async fn read(&self, tally: &Tally, redis: &mut Redis) -> anyhow::Result<Reading> {
+        Ok(Reading {
+            delivered: tally.delivered(),
+            service: self.served.as_ref().and_then(|served| served.process.cpu()),
+            redis: redis.process.and_then(Process::cpu),
+            rabbitmq: self.rabbitmq.and_then(Process::cpu),
+            bench: Process(std::process::id()).cpu(),
+            scripts: redis.scripts().await?,
+        })
+    }
+}
