@@ -7,6 +7,9 @@ use serde::Serialize;
 use super::report::Report;
 use super::run::Subject;
 
+/// What is read of a report; `None` when it could not be seen.
+type Figure = fn(&Report) -> Option<f64>;
+
 /// Reports by turn, and the ratio of each.
 #[derive(Default, Debug, Serialize)]
 pub struct Comparison {
@@ -58,7 +61,7 @@ impl fmt::Display for Comparison {
             writeln!(f, "{}", load.load())?;
         }
         writeln!(f, "{:<24}{:>32}{:>32}", "median (least to most)", "recadero serve", "bare forwarder")?;
-        let figures: [(&str, fn(&Report) -> Option<f64>); 6] = [
+        let figures: [(&str, Figure); 6] = [
             ("deliveries per second", |report| Some(report.rate())),
             ("latency p50, ms", Report::latency_p50),
             ("latency p99, ms", Report::latency_p99),
