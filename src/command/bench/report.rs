@@ -20,6 +20,9 @@ pub struct Reading {
     pub rabbitmq: Option<Duration>,
     pub bench: Option<Duration>,
     pub scripts: Scripts,
+    /// Memory of who delivers, in bytes: now, and the most there ever was.
+    pub resident: Option<u64>,
+    pub resident_max: Option<u64>,
 }
 
 /// The findings. A figure that could not be seen is `null`; rates and costs are per delivery that was measured.
@@ -34,6 +37,7 @@ pub struct Report {
     /// Processor time of who delivers, by the second.
     service_cores: Option<f64>,
     redis: Redis,
+    service_resident_bytes: Option<u64>,
     service_resident_max_bytes: Option<u64>,
     order: Order,
 }
@@ -73,14 +77,7 @@ struct Order {
 
 impl Report {
     /// Sums up what was counted between two moments.
-    pub fn new(
-        load: Load,
-        subject: Subject,
-        counts: &Counts,
-        from: &Reading,
-        to: &Reading,
-        resident_max: Option<u64>,
-    ) -> Self {
+    pub fn new(load: Load, subject: Subject, counts: &Counts, from: &Reading, to: &Reading) -> Self {
         let deliveries = to.delivered - from.delivered;
         let each = deliveries.max(1) as f64;
         let seconds = counts.span.as_secs_f64();
@@ -105,7 +102,8 @@ impl Report {
                 script_calls_per_delivery: calls as f64 / each,
                 us_per_script_call: inside.as_secs_f64() * 1e6 / calls.max(1) as f64,
             },
-            service_resident_max_bytes: resident_max,
+            service_resident_bytes: to.resident,
+            service_resident_max_bytes: to.resident_max,
             order: Order {
                 // The forwarder promises no order.
                 right: counts.is_complete() && (counts.disordered == 0 || subject == Subject::Forwarder),
@@ -194,8 +192,9 @@ impl fmt::Display for Report {
         }
         writeln!(f, "Redis scripts           {:.3} calls per delivery", redis.script_calls_per_delivery)?;
         writeln!(f, "  inside one            {:.1} µs", redis.us_per_script_call)?;
-        if let Some(bytes) = self.service_resident_max_bytes {
-            writeln!(f, "memory of serve, most   {:.1} MiB", bytes as f64 / f64::from(1 << 20))?;
+        if let (Some(now), Some(most)) = (self.service_resident_bytes, self.service_resident_max_bytes) {
+            let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+            writeln!(f, "memory of serve         {:.1} MiB, at most {:.1} MiB", mib(now), mib(most))?;
         }
         let right = if order.right { "right" } else { "WRONG" };
         write!(f, "order and loss          {right}: {} of {} arrived", order.expected - order.lost, order.expected)?;

@@ -129,8 +129,7 @@ impl Measuring<'_> {
         };
         tokio::time::sleep(SETTLE).await;
         let to = self.read(&tally, &mut redis).await?;
-        let resident_max = self.served.as_ref().and_then(|served| served.process.resident_max());
-        Ok(Report::new(self.run.load, self.subject, &tally.counts(), &from, &to, resident_max))
+        Ok(Report::new(self.run.load, self.subject, &tally.counts(), &from, &to))
     }
 
     fn start(&self, place: &Place, receivers: SocketAddr, amqp_url: &str) -> anyhow::Result<Served> {
@@ -151,9 +150,12 @@ impl Measuring<'_> {
     }
 
     async fn read(&self, tally: &Tally, redis: &mut Redis) -> anyhow::Result<Reading> {
+        let process = self.served.as_ref().map(|served| served.process);
         Ok(Reading {
             delivered: tally.delivered(),
-            service: self.served.as_ref().and_then(|served| served.process.cpu()),
+            service: process.and_then(Process::cpu),
+            resident: process.and_then(Process::resident),
+            resident_max: process.and_then(Process::resident_max),
             redis: redis.process.and_then(Process::cpu),
             rabbitmq: self.rabbitmq.and_then(Process::cpu),
             bench: Process(std::process::id()).cpu(),

@@ -23,10 +23,19 @@ impl Process {
         Some(TICK * ticks)
     }
 
+    /// The memory it has resident, in bytes.
+    pub fn resident(self) -> Option<u64> {
+        self.status("VmRSS:")
+    }
+
     /// The most memory it ever had resident, in bytes.
     pub fn resident_max(self) -> Option<u64> {
+        self.status("VmHWM:")
+    }
+
+    fn status(self, field: &str) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0)).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field))?;
         line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib << 10)
     }
 }
