@@ -90,6 +90,9 @@ impl RedisStore {
             }
             let mut frame = Frame::new(&self.keys, partition);
             frame.endpoint(workspace, endpoint);
+            if layouts.lanes() == 1 {
+                layouts.name(&mut frame, workspace, endpoint);
+            }
             let mut call = self.call(&scripts::PUT_ENDPOINT, &frame);
             call.arg(version.to_string())
                 .arg(routing.version.to_string())

@@ -62,7 +62,7 @@ end
 for i = 1, #L do
   local l = L[i]
   if endpoint(l.ep) then
-    lane(l)
+    see(l)
     call('LLEN', l.queue)
   end
 end

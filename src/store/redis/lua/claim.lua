@@ -19,6 +19,7 @@ local function claim(l, token, version)
     return {'held'}
   end
   if not lease(l, token) then
+    recount(l)
     uncurrent(l)
     put(l, 'idle')
     return {'taken'}

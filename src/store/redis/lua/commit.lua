@@ -9,17 +9,20 @@
 local ARGUMENTS, HOUR_MS, HOURS, LOG_SLACK = 12, 3600000, 24, 16
 local STATS = '>' .. string.rep('I4', 12)
 
--- The hour's figures: hour, delivered, failed, dropped, and the durations by bucket.
+-- The hour's figures: hour, delivered, failed, dropped, and the durations by bucket. Those of hours that are over stand
+-- apart, by the hour of the day.
 local function measure(e, delivered, dropped, bucket)
   local hour = math.floor(now / HOUR_MS)
-  local packed = call('HGET', e.stats, hour % HOURS)
-  local figures = packed and {struct.unpack(STATS, packed)} or {}
-  if figures[1] ~= hour then figures = {hour, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0} end
+  local figures = e.hs ~= '' and {struct.unpack(STATS, e.hs)} or {}
+  if figures[1] ~= hour then
+    if figures[1] then call('HSET', e.stats, figures[1] % HOURS, e.hs) end
+    figures = {hour, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+  end
   local which = delivered and 2 or 3
   figures[which] = figures[which] + 1
   if dropped then figures[4] = figures[4] + 1 end
   figures[5 + bucket] = figures[5 + bucket] + 1
-  call('HSET', e.stats, hour % HOURS, struct.pack(STATS, unpack(figures, 1, 12)))
+  e.hs, e.dirty = struct.pack(STATS, unpack(figures, 1, 12)), true
 end
 
 local function record(e, at_ms, next_ms, row)
@@ -33,20 +36,25 @@ local function record(e, at_ms, next_ms, row)
   if e.ln % LOG_SLACK == 0 then call('LTRIM', e.log, -log_max, -1) end
 end
 
--- Moves the current event to the payloads kept, whose oldest leave; false if another stands first in the lane.
+-- Puts the current event among the payloads kept, whose oldest leave; false if it is not where it should be. An endpoint's
+-- one lane keeps it where it is, and holds all that waits, so that their number tells; others are seen as they move.
 local function deliver(l)
   local e = l.ep
-  local entry = call('LMOVE', l.queue, e.kept, 'LEFT', 'RIGHT')
-  if not is_current(l, entry) then
-    if entry then call('LMOVE', e.kept, l.queue, 'RIGHT', 'LEFT') end
-    return false
+  if e.on == 1 then
+    if call('LLEN', l.queue) ~= l.pa + e.ev then return false end
+    l.pa = l.pa + 1
+  else
+    local entry = call('LMOVE', l.queue, e.kept, 'LEFT', 'RIGHT')
+    if not is_current(l, entry) then
+      if entry then call('LMOVE', e.kept, l.queue, 'RIGHT', 'LEFT') end
+      return false
+    end
+    e.kn = e.kn + 1
   end
+  if l.ref ~= '-' then e.ks = e.ks + 1 end
   leave(e, l)
-  l.sq, l.rd, l.at, l.tr, e.kn = 0, 0, 0, 0, e.kn + 1
-  while e.kn > kept_max do
-    let_go(string.match(call('LPOP', e.kept), '^%d+ %d+ %d+ (%S+)'))
-    e.kn = e.kn - 1
-  end
+  l.sq, l.rd, l.at, l.tr = 0, 0, 0, 0
+  shed(l)
   return true
 end
 
@@ -104,6 +112,7 @@ end
 
 -- Frees a lane whose current event is not there, which nothing we do leads to: what comes next may go on.
 local function astray(l)
+  recount(l)
   uncurrent(l)
   if has_event(l) then put(l, 'ready', now) else put(l, 'idle') end
   return {'lost', 0, 0}
@@ -133,8 +142,7 @@ local function commit(l, a)
   local current = l.tk == token and l.sq == seq and l.rd == round and l.at + 1 == attempt
   if not current then return {'lost', 0, 0} end
 
-  -- What is delivered is looked at as it moves: reading it before costs as much again.
-  local there = not delivered and is_current(l, call('LINDEX', l.queue, 0)) or delivered and deliver(l)
+  local there = not delivered and is_current(l, call('LINDEX', l.queue, l.pa)) or delivered and deliver(l)
   if not there then return astray(l) end
   l.tk, l.le, l.dirty = '', 0, true
   local what, disabled, dropped, at_ms = nil, 0, 0, 0

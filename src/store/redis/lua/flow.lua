@@ -82,13 +82,72 @@ end
 -- Whether an entry is the lane's current event.
 local function is_current(l, entry) return entry and number(string.match(entry, '^%d+')) == l.sq end
 
+-- Counts an endpoint's one lane anew after something was taken from its queue that is not ours to take: what is numbered
+-- below the current event is delivered.
+local function recount(l)
+  if l.ep.on ~= 1 then return end
+  local past = l.sq > 0 and l.pa > 0 and call('LRANGE', l.queue, 0, l.pa - 1) or {}
+  local delivered = l.sq > 0 and 0 or math.min(l.pa, call('LLEN', l.queue))
+  for i = 1, #past do
+    if number(string.match(past[i], '^%d+')) < l.sq then delivered = delivered + 1 end
+  end
+  local left = call('LLEN', l.queue) - delivered
+  waiting = waiting + left - l.ep.ev
+  l.pa, l.ep.ev, l.dirty, l.ep.dirty = delivered, left, true, true
+end
+
 -- Lets go of a lane's current event, wherever that is.
 local function uncurrent(l)
   l.sq, l.rd, l.at, l.tr, l.tk, l.le, l.dirty = 0, 0, 0, 0, '', 0, true
 end
 
+-- Moves what is delivered from the beginning of a lane into the list of payloads kept, whose entries are all older.
+local function shelve(l)
+  if l.pa == 0 then return end
+  call('RPUSH', l.ep.kept, unpack(call('LRANGE', l.queue, 0, l.pa - 1)))
+  call('LTRIM', l.queue, l.pa, -1)
+  l.ep.kn, l.ep.dirty, l.pa, l.dirty = l.ep.kn + l.pa, true, 0, true
+end
+
+-- Takes the oldest entries of a list away, and lets go of their bodies if any of an endpoint's payloads kept is shared.
+local function cut(e, list, count)
+  if count <= 0 then return end
+  local entries = e.ks > 0 and call('LRANGE', list, 0, count - 1) or {}
+  for i = 1, #entries do
+    local ref = string.match(entries[i], '^%d+ %d+ %d+ (%S+)')
+    if ref ~= '-' then e.ks = e.ks - 1 end
+    let_go(ref)
+  end
+  call('LTRIM', list, count, -1)
+end
+
+-- Takes payloads kept past their number away, some at a time; readers see no more than the number.
+local KEPT_SLACK = math.min(16, kept_max)
+local function shed(l)
+  local e = l.ep
+  local over = e.kn + l.pa - kept_max
+  if over <= KEPT_SLACK and kept_max > 0 then return end
+  local listed = math.min(over, e.kn)
+  cut(e, e.kept, listed)
+  cut(e, l.queue, over - listed)
+  e.kn, l.pa = e.kn - listed, l.pa - (over - listed)
+end
+
+-- The payloads kept, oldest first.
+local function payloads(e)
+  local kept = call('LRANGE', e.kept, 0, -1)
+  for _, l in ipairs(e.lanes) do
+    local past = lane(l).pa > 0 and call('LRANGE', l.queue, 0, l.pa - 1) or {}
+    for i = 1, #past do kept[#kept + 1] = past[i] end
+  end
+  local shown, first = {}, math.max(1, #kept - kept_max + 1)
+  for i = first, #kept do shown[#shown + 1] = kept[i] end
+  return shown
+end
+
 -- Drops a lane's current event, or the first that waits behind it.
 local function drop(l, current, reason, keep)
+  shelve(l)
   local e, entry = l.ep, call('LPOP', l.queue)
   if not current and l.sq ~= 0 then
     local tried = entry
@@ -105,7 +164,7 @@ end
 -- The number and time of the first event of a lane that may be dropped: its current one too if `may`.
 local function first(l, may)
   local current = l.sq ~= 0 and may(l)
-  local entry = call('LINDEX', l.queue, (current or l.sq == 0) and 0 or 1)
+  local entry = call('LINDEX', l.queue, l.pa + ((current or l.sq == 0) and 0 or 1))
   if not entry then return nil end
   local seq, at_ms = string.match(entry, '^(%d+) (%d+)')
   return {seq = number(seq), at_ms = number(at_ms), current = current}
@@ -176,9 +235,14 @@ end
 local lease_end = now + lease_ms
 local lease_end_text = string.format('%.0f', lease_end)
 local function lease(l, token)
-  local e, entry = l.ep, call('LINDEX', l.queue, 0)
+  local e, entry = l.ep, call('LINDEX', l.queue, l.pa)
   if not entry then return false end
   if not is_current(l, entry) then
+    if l.sq ~= 0 then
+      recount(l)
+      entry = call('LINDEX', l.queue, l.pa)
+      if not entry then return false end
+    end
     local seq, len, ref = string.match(entry, '^(%d+) %d+ (%d+) (%S+)')
     l.sq, l.len, l.ref, l.rd, l.at, l.tr = number(seq), number(len), ref, 1, 0, 0
   elseif l.gn ~= e.gen then
@@ -198,7 +262,7 @@ local function leased(l, version)
 end
 
 -- Whether a lane has an event.
-local function has_event(l) return call('LLEN', l.queue) > 0 end
+local function has_event(l) return call('LLEN', l.queue) > l.pa end
 
 -- Deletes an endpoint: it is gone at once, and what it leaves is purged in steps. Answers how many events waited.
 local function remove(e)

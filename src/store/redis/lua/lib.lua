@@ -36,7 +36,8 @@ for i = 1, endpoints do
     index = i, name = ARGV[rest], ws = W[number(ARGV[rest + 1])], lanes = {}, key = KEYS[key], kept = KEYS[key + 1],
     log = KEYS[key + 2], stats = KEYS[key + 3], dropped = KEYS[key + 4], droppedix = KEYS[key + 5],
     droppedat = KEYS[key + 6], fails = KEYS[key + 7], there = nil, dirty = false, layouts = nil, releasing = false,
-    st = '', gen = 0, seq = 0, ev = 0, by = 0, dn = 0, db = 0, cv = '', ln = 0, kn = 0, lay = nil, touched = false,
+    st = '', gen = 0, seq = 0, ev = 0, by = 0, dn = 0, db = 0, cv = '', ln = 0, kn = 0, on = 0, ks = 0, hs = '',
+    lay = nil, touched = false,
   }
   rest, key = rest + 2, key + (lean and 1 or 8)
 end
@@ -46,7 +47,7 @@ for i = 1, lanes do
     index = i, text = ARGV[rest], ep = e, layout = number(ARGV[rest + 2]), key = KEYS[key], queue = KEYS[key + 1],
     dirty = false, fresh = false, busy = nil, entry = nil, st = nil, su = 0, tk = '', le = 0, un = 0, sq = 0,
     rd = 0, at = 0, tr = 0, gn = 0, len = 0, ref = '', ltk = '', lsq = 0, lrd = 0, lat = 0, what = '', ld = 0, lx = 0,
-    lms = 0,
+    lms = 0, pa = 0,
   }
   L[i], e.lanes[#e.lanes + 1] = l, l
   rest, key = rest + 3, key + 2
@@ -65,15 +66,16 @@ local function entitled(w)
 end
 
 -- Reads an endpoint, once; false when it does not exist. `st` is e (enabled) or d, `gen` its generation, `seq` the last
--- event's number; `ev` and `by` count waiting events and their bytes, `dn` and `db` dropped ones, `kn` payloads kept;
--- `cv` is its configuration's version, `ln` the last number of its log.
-local ENDPOINT = '>sI4I8I8I8I8I8I8I4s'
+-- event's number; `ev` and `by` count waiting events and their bytes, `dn` and `db` dropped ones, `kn` payloads in the
+-- list of those kept and `ks` all kept ones that share a body; `cv` is its configuration's version, `ln` the last number
+-- of its log, `on` 1 if it has one lane in all, `hs` the present hour's statistics.
+local ENDPOINT = '>sI4I8I8I8I8I8I8I4sBI4Bc0'
 local function endpoint(e)
   if e.there == nil then
     local packed = call('HGET', e.key, 'n')
     e.there = packed ~= false
     if packed then
-      e.st, e.gen, e.seq, e.ev, e.by, e.dn, e.db, e.ln, e.kn, e.cv = struct.unpack(ENDPOINT, packed)
+      e.st, e.gen, e.seq, e.ev, e.by, e.dn, e.db, e.ln, e.kn, e.cv, e.on, e.ks, e.hs = struct.unpack(ENDPOINT, packed)
     end
   end
   return e.there
@@ -112,6 +114,7 @@ local function relay(e)
     texts[i] = list[i].n .. ':' .. list[i].lanes .. ':' .. list[i].busy .. ':' .. list[i].used
   end
   call('HSET', e.key, 'lay', table.concat(texts, ','))
+  e.on, e.dirty = #list == 1 and list[1].lanes == 1 and 1 or 0, true
 end
 
 -- Counts a lane of a layout that has become busy (1) or idle (-1).
@@ -127,17 +130,18 @@ local function busy(l, change)
 end
 
 -- Reads a lane, once. `su` is 1 in the suspect pool, `un` its place in due (0 for none); `tk` and `le` are the lease's
--- token and end, which stay until the lease is over or taken over. The current event is the queue's first, if there is
--- one: `sq` is its number (0 for none), `rd` and `at` its round and the attempts recorded in it, `tr` is 1 if any
+-- token and end, which stay until the lease is over or taken over. The queue begins with `pa` events that are delivered:
+-- payloads kept, which stay where they are while this is the endpoint's one lane. The first after them is the current
+-- event, if there is one: `sq` is its number (0 for none), `rd` and `at` its round and the attempts recorded in it, `tr` is 1 if any
 -- attempt of it was recorded, `len` and `ref` as in its entry; `gn` is the endpoint's generation at the claim. Of the
 -- last commit, `ltk lsq lrd lat` are the name and `what ld lx lms` the answer.
-local LANE = '>sBsI8I8I8I4I4BI4I8ssI8I4I4sBBI8'
+local LANE = '>sBsI8I8I8I4I4BI4I8ssI8I4I4sBBI8I4'
 local function lane(l)
   if not l.st then
     local packed = call('GET', l.key)
     if packed then
       l.st, l.su, l.tk, l.le, l.un, l.sq, l.rd, l.at, l.tr, l.gn, l.len, l.ref, l.ltk, l.lsq, l.lrd, l.lat, l.what,
-        l.ld, l.lx, l.lms = struct.unpack(LANE, packed)
+        l.ld, l.lx, l.lms, l.pa = struct.unpack(LANE, packed)
     else
       l.st = 'idle'
     end
@@ -158,16 +162,18 @@ local function put(l, state, until_ms, until_text)
   l.st, l.un, l.dirty = state, until_ms or 0, true
 end
 
--- Whether a lane is not idle, by the beginning of what is stored of it.
-local function is_busy(state) return state ~= '' and state ~= 'idle\0' end
+-- Sees whether a lane is not idle, by the beginning of what is stored of it.
+local function see(l)
+  local state = call('GETRANGE', l.key, 0, 4)
+  l.busy = state ~= '' and state ~= 'idle\0'
+end
 
 -- Puts an event at the end of a lane: `line` is its entry's line from `body` on. Lanes of layouts other than the oldest
--- are held until it is drained. Only an idle lane changes by it, and only that is read whole.
+-- are held until it is drained. Only an idle lane changes by it, and only that is read whole; it was seen before.
 local function join(l, len, line, body)
   local e = l.ep
   e.seq, e.ev, e.by, e.dirty, waiting = e.seq + 1, e.ev + 1, e.by + len, true, waiting + 1
   call('RPUSH', l.queue, e.seq .. ' ' .. now_text .. ' ' .. len .. ' ' .. line .. '\n' .. body)
-  l.busy = l.busy or is_busy(call('GETRANGE', l.key, 0, 4))
   if not l.busy then
     l.busy = true
     if layouts(e)[1].n == l.layout then
@@ -185,13 +191,14 @@ local function save()
     local l = L[i]
     if l.dirty then
       call('SET', l.key, struct.pack(LANE, l.st, l.su, l.tk, l.le, l.un, l.sq, l.rd, l.at, l.tr, l.gn, l.len, l.ref,
-        l.ltk, l.lsq, l.lrd, l.lat, l.what, l.ld, l.lx, l.lms))
+        l.ltk, l.lsq, l.lrd, l.lat, l.what, l.ld, l.lx, l.lms, l.pa))
     end
   end
   for i = 1, #E do
     local e = E[i]
     if e.dirty then
-      call('HSET', e.key, 'n', struct.pack(ENDPOINT, e.st, e.gen, e.seq, e.ev, e.by, e.dn, e.db, e.ln, e.kn, e.cv))
+      call('HSET', e.key, 'n', struct.pack(ENDPOINT, e.st, e.gen, e.seq, e.ev, e.by, e.dn, e.db, e.ln, e.kn, e.cv,
+        e.on, e.ks, #e.hs, e.hs))
     end
   end
   if waiting ~= 0 then call('HINCRBY', PART, 'waiting', waiting) end

@@ -7,7 +7,7 @@
 local function oldest_ms(e)
   local oldest = 0
   for _, l in ipairs(e.lanes) do
-    local entry = call('LINDEX', l.queue, 0)
+    local entry = call('LINDEX', l.queue, lane(l).pa)
     local at_ms = entry and number(string.match(entry, '^%d+ (%d+)'))
     if at_ms and (oldest == 0 or at_ms < oldest) then oldest = at_ms end
   end

@@ -5,14 +5,14 @@
 -- Returns {} or {entry, shared body}.
 local e, id = E[1], ARGV[rest]
 local function find()
-  local kept = call('LRANGE', e.kept, 0, -1)
+  local kept = payloads(e)
   for i = #kept, 1, -1 do
     if head(kept[i]).id == id then return kept[i] end
   end
   local text = call('HGET', e.dropped, id)
   if text then return string.sub(text, string.find(text, '\n', 1, true) + 1) end
   for _, l in ipairs(e.lanes) do
-    local entry = lane(l).sq ~= 0 and call('LINDEX', l.queue, 0)
+    local entry = lane(l).sq ~= 0 and call('LINDEX', l.queue, l.pa)
     if entry and head(entry).id == id then return entry end
   end
 end

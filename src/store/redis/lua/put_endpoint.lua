@@ -1,6 +1,6 @@
 -- Creates an endpoint or replaces its configuration, with the workspace's routing, in one step.
 --
--- KEYS  lib's, one endpoint.
+-- KEYS  lib's, one endpoint, and its lane if it has one in all.
 -- ARGV  lib's; then the routing version that was read, the new one, its routing, the configuration, its version, the
 --       layouts that were read, the new ones, '1' if there would be too many, most endpoints of a workspace.
 -- Returns done, release (done, and lanes are to be released), again (somebody changed the routing or used a layout
@@ -28,6 +28,7 @@ if draining then return 'draining' end
 
 if there then
   if layouts_new ~= layouts_read then
+    if e.on == 1 then shelve(lane(L[1])) end
     local busy_now = {}
     for _, layout in ipairs(layouts(e)) do busy_now[layout.n] = layout.busy end
     e.layouts = {}
@@ -40,7 +41,7 @@ if there then
 else
   local n, lanes = string.match(layouts_new, '^(%d+):(%d+)')
   call('HSET', e.key, 'lay', n .. ':' .. lanes .. ':0:0')
-  e.st = 'e'
+  e.st, e.on = 'e', lanes == '1' and 1 or 0
   count(w, 'e', 1)
 end
 e.cv, e.dirty = config_version, true

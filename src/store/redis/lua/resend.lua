@@ -38,14 +38,20 @@ end
 local function again(entry)
   local ref, line, body = string.match(entry, '^%d+ %d+ %d+ (%S+) %d ([^\n]*)\n(.*)$')
   local h = head(entry)
-  join(lane_of(h.contact), h.len, ref .. ' 1 ' .. line, body)
+  local l = lane_of(h.contact)
+  if l.busy == nil then see(l) end
+  join(l, h.len, ref .. ' 1 ' .. line, body)
 end
 
--- The payloads kept, by id: where they stand, and their entries.
+-- The payloads kept, by id: where they stand, and their entries. All are put into the list of those kept before.
 local places_kept, entries_kept = {}, {}
-for i, entry in ipairs(FROM == 'kept' and call('LRANGE', e.kept, 0, -1) or {}) do
-  local id = head(entry).id
-  places_kept[id], entries_kept[id] = i - 1, entry
+if FROM == 'kept' then
+  for _, l in ipairs(e.lanes) do shelve(lane(l)) end
+  local kept = payloads(e)
+  for i = 1, #kept do
+    local id = head(kept[i]).id
+    places_kept[id], entries_kept[id] = i - 1 - #kept, kept[i]
+  end
 end
 
 -- Copies a kept event. What is kept takes its copy's number, by which it is known whether that still waits.
