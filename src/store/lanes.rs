@@ -19,6 +19,10 @@ use crate::decide::route::Routing;
 /// How much longer than an attempt's limit a lease lasts.
 pub const LEASE_MARGIN: Duration = Duration::from_secs(10);
 
+/// How much of a lease may have passed before a commit that hands over the next event begins it anew. Less often than
+/// with each event: to move a lane in `due` is a good part of what a commit costs.
+pub const LEASE_RENEWAL: Duration = Duration::from_secs(2);
+
 /// Events in, leases and outcomes.
 #[async_trait]
 pub trait Lanes: Send + Sync {
@@ -266,7 +270,8 @@ pub struct Waiting {
 /// - *failed* under an older generation: logged, counts for nothing; `Drop` drops, else the event stays current and
 ///   a new round begins at once if the endpoint is enabled again.
 ///
-/// The lane's next lease follows by the same rules as a claim's, under the same token and in full length from now, if
+/// The lane's next lease follows by the same rules as a claim's, under the same token and for its full length less
+/// [`LEASE_RENEWAL`] at least, if
 /// `more` is set and the lane stays in its pool. An empty lane is `Idle`, whatever its endpoint's state. A lane whose
 /// workspace lost its plan still counts failures and waits for its retry; it is held when it is claimed.
 #[derive(Clone, Debug)]

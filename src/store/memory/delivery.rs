@@ -13,7 +13,8 @@ use crate::decide::policy::{Policy, QuotaScope};
 use crate::decide::relief::Burden;
 use crate::decide::retry::Next;
 use crate::store::lanes::{
-    After, Claim, Commit, Committed, Due, Figures, LEASE_MARGIN, Lease, Pool, Relieved, Swept, Token, Want,
+    After, Claim, Commit, Committed, Due, Figures, LEASE_MARGIN, LEASE_RENEWAL, Lease, Pool, Relieved, Swept, Token,
+    Want,
 };
 use crate::store::records::EndpointStatus;
 
@@ -32,7 +33,7 @@ impl State {
         let Some(mut lane) = endpoint.lanes.get_mut(&place).filter(is_to_be_had).map(take) else {
             return Claim::Taken;
         };
-        let lease = endpoint.lease(&mut lane, want.token, entitled, &mut step);
+        let lease = endpoint.lease(&mut lane, want.token, None, entitled, &mut step);
         endpoint.lanes.insert(place, lane);
         lease.map_or(Claim::Held, |lease| Claim::Leased(Box::new(lease)))
     }
@@ -121,8 +122,16 @@ impl Last {
 }
 
 impl Endpoint {
-    /// Gives the lane's lease to a token, in full length from now; `None` holds the lane: it may not send.
-    fn lease(&mut self, lane: &mut Lane, token: Token, entitled: bool, step: &mut Step<'_>) -> Option<Lease> {
+    /// Gives the lane's lease to a token: in full length from now, or until the end of one that runs and is young. `None`
+    /// holds the lane: it may not send.
+    fn lease(
+        &mut self,
+        lane: &mut Lane,
+        token: Token,
+        running: Option<Hold>,
+        entitled: bool,
+        step: &mut Step<'_>,
+    ) -> Option<Lease> {
         if !self.may_send(entitled) {
             lane.stand(step.due, lane.pool(), None);
             return None;
@@ -137,6 +146,8 @@ impl Endpoint {
         }
         lane.generation = self.generation;
         let until_ms = step.now_ms + lease_ms(step.policy);
+        let young = running.filter(|running| running.until_ms + ms(LEASE_RENEWAL) >= until_ms);
+        let until_ms = young.map_or(until_ms, |running| running.until_ms);
         lane.lease = Some(Hold { token, until_ms });
         lane.stand(step.due, lane.pool(), Some(until_ms));
         let current = lane.current.as_ref().expect("it was just seen to");
@@ -164,7 +175,7 @@ impl Endpoint {
     ) -> Committed {
         let at_ms = step.now_ms.saturating_sub(ms(commit.ended_ago));
         let pool_before = lane.pool();
-        lane.lease = None;
+        let running = lane.lease.take();
         let (mut disabled, mut dropped, mut retry_ms, pool) = (false, false, None, pool_of(commit.outcome));
         match commit.outcome {
             Outcome::Delivered => {
@@ -196,7 +207,10 @@ impl Endpoint {
         lane.stand(step.due, pool, retry_ms);
         let after = match retry_ms {
             Some(at_ms) => After::Waiting { at_ms },
-            None => self.go_on(lane, commit, pool == pool_before, entitled, step),
+            None => {
+                let running = running.filter(|_| pool == pool_before);
+                self.go_on(lane, commit, running, entitled, step)
+            }
         };
         let committed = Committed { after, disabled, dropped };
         let Commit { token, seq, round, attempt, .. } = *commit;
@@ -225,20 +239,21 @@ impl Endpoint {
         }
     }
 
-    /// What a lane does whose attempt is over and that does not wait for a retry.
+    /// What a lane does whose attempt is over and that does not wait for a retry; `running` is its lease, unless the
+    /// lane has changed its pool.
     fn go_on(
         &mut self,
         lane: &mut Lane,
         commit: &Commit,
-        same_pool: bool,
+        running: Option<Hold>,
         entitled: bool,
         step: &mut Step<'_>,
     ) -> After {
         if lane.is_empty() {
             return After::Idle;
         }
-        if commit.more && same_pool || !self.may_send(entitled) {
-            let lease = self.lease(lane, commit.token, entitled, step);
+        if commit.more && running.is_some() || !self.may_send(entitled) {
+            let lease = self.lease(lane, commit.token, running, entitled, step);
             return lease.map_or(After::Held, |lease| After::Next(Box::new(lease)));
         }
         lane.stand(step.due, lane.pool(), Some(step.now_ms));
@@ -251,7 +266,7 @@ impl Endpoint {
         let (token, mut committed) = (*token, committed.clone());
         if let After::Next(_) = committed.after {
             committed.after = if lane.is_held_by(token) {
-                let lease = self.lease(lane, token, entitled, step);
+                let lease = self.lease(lane, token, None, entitled, step);
                 lease.map_or(After::Held, |lease| After::Next(Box::new(lease)))
             } else {
                 After::Lost

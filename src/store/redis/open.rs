@@ -14,7 +14,7 @@ use super::{RedisStore, server};
 use crate::clock::Clock;
 use crate::decide::policy::{Policy, QuotaScope};
 use crate::observe::signal::Signals;
-use crate::store::lanes::LEASE_MARGIN;
+use crate::store::lanes::{LEASE_MARGIN, LEASE_RENEWAL};
 use crate::store::outbox::OUTBOX_ENTRIES_MAX;
 use crate::store::{Result, StoreError};
 
@@ -130,6 +130,7 @@ fn policy_arguments(policy: &Policy) -> Vec<Bytes> {
         OUTBOX_ENTRIES_MAX.to_string(),
         plans,
         policy.plans.default.clone(),
+        LEASE_RENEWAL.as_millis().to_string(),
     ];
     arguments.into_iter().map(Bytes::from).collect()
 }

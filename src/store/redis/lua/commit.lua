@@ -101,7 +101,7 @@ end
 local function proceed(l, moved, token, more)
   local held = blocked(l.ep)
   if more and not moved and not held then
-    if lease(l, token) then return 'next' end
+    if lease(l, token, true) then return 'next' end
   elseif has_event(l) then
     put(l, held and 'held' or 'ready', not held and now or nil)
     return held and 'held' or 'ready'

@@ -231,10 +231,11 @@ local function disable(e, reason)
   tell('disabled-' .. e.name .. '-' .. e.gen, 'endpoint.disabled', e, '', reason, '', now)
 end
 
--- Takes a lease on a lane, whose first event becomes its current one if that is another; false without any.
+-- Takes a lease on a lane, whose first event becomes its current one if that is another; false without any. Where it is
+-- `handed_over` with the next event, the one that runs goes on while it is young.
 local lease_end = now + lease_ms
 local lease_end_text = string.format('%.0f', lease_end)
-local function lease(l, token)
+local function lease(l, token, handed_over)
   local e, entry = l.ep, call('LINDEX', l.queue, l.pa)
   if not entry then return false end
   if not is_current(l, entry) then
@@ -248,8 +249,13 @@ local function lease(l, token)
   elseif l.gn ~= e.gen then
     l.rd, l.at = l.rd + 1, 0
   end
-  l.entry, l.gn, l.tk, l.le = entry, e.gen, token, lease_end
-  put(l, 'leased', lease_end, lease_end_text)
+  l.entry, l.gn, l.tk, l.dirty = entry, e.gen, token, true
+  if handed_over and l.un >= lease_end - renewal_ms then
+    l.le = l.un
+  else
+    l.le = lease_end
+    put(l, 'leased', lease_end, lease_end_text)
+  end
   return true
 end
 

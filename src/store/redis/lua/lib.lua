@@ -20,12 +20,13 @@ local events_max, bytes_max, age_ms_max = number(ARGV[6]), number(ARGV[7]), numb
 local dropped_max, retention_ms = number(ARGV[9]), number(ARGV[10])
 local log_max, log_age_ms, kept_max = number(ARGV[11]), number(ARGV[12]), number(ARGV[13])
 local bucket_ms, outbox_max, plans, plan_default = number(ARGV[14]), number(ARGV[15]), ARGV[16], ARGV[17]
-local workspaces, endpoints, lanes = number(ARGV[18]), number(ARGV[19]), number(ARGV[20])
+local renewal_ms = number(ARGV[18])
+local workspaces, endpoints, lanes = number(ARGV[19]), number(ARGV[20]), number(ARGV[21])
 
 -- The things the caller named; `rest` is the first argument of the script's own. Each table has all its fields from the
 -- beginning, since one that grows is rebuilt again and again. (Where the call is lean, the fields of keys that were not
 -- passed hold others; append uses none of them.)
-local W, E, L, rest, key = {}, {}, {}, 21, 11
+local W, E, L, rest, key = {}, {}, {}, 22, 11
 local lean = LEAN
 for i = 1, workspaces do
   W[i] = {name = ARGV[rest], entitled = nil, version = nil, key = KEYS[key], eps = KEYS[key + 1], fails = KEYS[key + 2]}
