@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use recadero::store::lanes::{After, Claim, Pool, Token};
+use recadero::store::lanes::{After, Claim, LEASE_RENEWAL, Pool, Token};
 
 use crate::store::fixture::Open;
-use crate::store::world::{LEASE, SECOND, World, home, lane, lane_of, leased, ws};
+use crate::store::world::{LEASE, SECOND, World, home, lane, lane_of, leased, next, ws};
 
 promises! {
     due_lanes_come_longest_due_first,
@@ -22,6 +22,7 @@ promises! {
     given_back_a_lane_is_ready_at_once_with_the_same_event,
     only_the_holder_can_give_back,
     a_handed_over_lease_is_full_length_again,
+    a_handed_over_lease_that_is_young_goes_on,
 }
 
 async fn due_lanes_come_longest_due_first(open: &Open) {
@@ -185,4 +186,18 @@ async fn a_handed_over_lease_is_full_length_again(open: &Open) {
     assert!(matches!(world.claim(&lane("ep_a")).await, Claim::Taken));
     world.pass(SECOND);
     assert_eq!(world.lease(&lane("ep_a")).await.event.id.as_str(), "2");
+}
+
+async fn a_handed_over_lease_that_is_young_goes_on(open: &Open) {
+    let world = World::with_endpoint(open, "ep_a").await;
+    world.publish(&["1", "2"]).await;
+    let lease = world.lease(&lane("ep_a")).await;
+    world.pass(LEASE_RENEWAL);
+    let next = next(world.deliver(&lease).await);
+    world.pass(LEASE - LEASE_RENEWAL - Duration::from_millis(1));
+    assert!(matches!(world.claim(&lane("ep_a")).await, Claim::Taken));
+    world.pass(Duration::from_millis(1));
+    let taken_over = world.lease(&lane("ep_a")).await;
+    assert_eq!((taken_over.seq, taken_over.attempt), (next.seq, 1));
+    assert!(matches!(world.deliver(&next).await.after, After::Lost));
 }
