@@ -5,28 +5,29 @@
 //! an earlier one of its workspace. That also holds for a call whose reply was lost and which the store carries out
 //! late: what it holds are the very next events, or ones that are in already.
 
+mod narrow;
+
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use futures_util::future::try_join_all;
 
+pub(super) use self::narrow::Barred;
 use super::routings::Routings;
 use super::{Message, Outgoing, Tag, Wake};
-use crate::decide::event::{self, Event, RejectReason, Rejection};
+use crate::decide::event::{self, Event, Rejection};
 use crate::decide::event_types::EventTypes;
 use crate::decide::ids::Partition;
 use crate::decide::policy::Plans;
 use crate::decide::route;
 use crate::observe::signal::{Signal, Signals};
-use crate::store::lanes::{Append, Intake, Lanes, Taken};
+use crate::store::lanes::{Append, Intake, Taken};
 use crate::store::{Result, StoreError};
 
 /// The most bytes of body in one call to the store; a single larger event goes alone.
 const APPEND_BYTES_MAX: usize = 1 << 20;
 /// How many times in a row the store may name a new routing without taking anything.
 const STALE_MAX: usize = 8;
-/// How many times an event alone is refused before it is the event's fault (contract, section 2, `store_error`).
-const REFUSALS_MAX: usize = 3;
 
 /// What appending needs besides an intake.
 pub(super) struct Routes<'a> {
@@ -48,8 +49,12 @@ pub(super) struct Decoder<'a> {
 #[derive(Default)]
 pub(super) struct Batch {
     items: Vec<Item>,
+    /// What follows an event that was blamed: it is not touched before that one is rejected and acknowledged.
+    rest: Vec<Item>,
     /// Set once the store has refused a call: from then on every call carries one event.
     singly: bool,
+    /// How often it was narrowed down.
+    rounds: usize,
 }
 
 struct Item {
@@ -65,6 +70,8 @@ enum Content {
 struct Routable {
     event: Event,
     partition: Partition,
+    /// Set when the store alone refuses it: then it is poison.
+    blame: Option<Rejection>,
     /// The store's first answer. A later one, when the batch had to begin again, says no more than `Duplicate`.
     done: OnceLock<Done>,
 }
@@ -76,7 +83,14 @@ struct Done {
 
 impl Batch {
     pub(super) fn len(&self) -> usize {
-        self.items.len()
+        self.items.len() + self.rest.len()
+    }
+
+    /// Goes on to what was cut off, when all before it is acknowledged; answers whether there is any.
+    pub(super) fn advance(&mut self) -> bool {
+        self.items = std::mem::take(&mut self.rest);
+        self.rounds = 0;
+        !self.items.is_empty()
     }
 
     /// The place up to which it can be acknowledged.
@@ -86,12 +100,13 @@ impl Batch {
 
     /// Takes more messages in.
     pub(super) fn extend(&mut self, messages: Vec<Message>, decoder: &Decoder<'_>) {
-        self.items.extend(messages.into_iter().map(|message| {
+        let end = if self.rest.is_empty() { &mut self.items } else { &mut self.rest };
+        end.extend(messages.into_iter().map(|message| {
             let content = match event::decode(&message.published(), decoder.types, decoder.max_event_bytes) {
                 Ok(event) => {
                     decoder.signals.emit(&Signal::Received { event_type: &event.event_type });
                     let partition = Partition::of(&event.workspace, decoder.partitions);
-                    Content::Event(Box::new(Routable { event, partition, done: OnceLock::new() }))
+                    Content::Event(Box::new(Routable { event, partition, blame: None, done: OnceLock::new() }))
                 }
                 Err(rejection) => Content::Poison(rejection),
             };
@@ -108,60 +123,6 @@ impl Batch {
         // The first failure ends all: the others' calls are given up, whether they take effect or not.
         try_join_all(groups.values().map(|group| routes.append(intake, group, self.singly))).await?;
         Ok(())
-    }
-
-    /// After a refusal: finds out by single calls which events are to blame, and makes poison of them. Answers how many.
-    ///
-    /// An event is to blame when it alone is refused [`REFUSALS_MAX`] times and a *witness*, another event of the batch,
-    /// goes in right after. Without a witness it may be the store that refuses everything, and blame would empty the
-    /// whole queue into `recadero.rejected`. A later event of the same workspace can be the witness; once it is tried,
-    /// the earlier one must never go in.
-    pub(super) async fn narrow(&mut self, lanes: &dyn Lanes, routes: &Routes<'_>) -> Result<usize> {
-        self.singly = true;
-        let mut intake = lanes.intake().await?;
-        let mut witness: Option<usize> = None;
-        let mut suspects: Vec<(usize, String)> = Vec::new();
-        let mut blamed = 0;
-        for index in 0..self.items.len() {
-            let Some(routable) = self.items[index].routable() else { continue };
-            let mut refused = None;
-            for _ in 0..REFUSALS_MAX {
-                match routes.append(&*intake, &[routable], true).await {
-                    Ok(()) => {
-                        refused = None;
-                        break;
-                    }
-                    Err(StoreError::Refused(detail)) => {
-                        refused = Some(detail);
-                        intake = lanes.intake().await?;
-                    }
-                    Err(error) => {
-                        // It may be in. What was refused before it in its workspace could only overtake it backwards.
-                        let workspace = routable.event.workspace.clone();
-                        suspects.retain(|(suspect, _)| self.items[*suspect].is_of(&workspace));
-                        self.blame(&mut suspects);
-                        return Err(error);
-                    }
-                }
-            }
-            let Some(detail) = refused else {
-                witness = Some(index);
-                blamed += self.blame(&mut suspects);
-                continue;
-            };
-            suspects.push((index, detail));
-            if let Some(routable) = witness.and_then(|witness| self.items[witness].routable()) {
-                match routes.append(&*intake, &[routable], true).await {
-                    Ok(()) => blamed += self.blame(&mut suspects),
-                    Err(StoreError::Refused(_)) => {
-                        witness = None;
-                        intake = lanes.intake().await?;
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        Ok(blamed)
     }
 
     /// The messages that can never be delivered, on their way out.
@@ -193,31 +154,27 @@ impl Batch {
     }
 
     fn poison(&self) -> impl Iterator<Item = (&Message, &Rejection)> {
-        self.items.iter().filter_map(|item| match &item.content {
-            Content::Poison(rejection) => Some((&item.message, rejection)),
-            Content::Event(_) => None,
+        self.items.iter().filter_map(|item| {
+            let rejection = match &item.content {
+                Content::Poison(rejection) => Some(rejection),
+                Content::Event(routable) => routable.blame.as_ref(),
+            };
+            Some((&item.message, rejection?))
         })
-    }
-
-    fn blame(&mut self, suspects: &mut Vec<(usize, String)>) -> usize {
-        let blamed = suspects.len();
-        for (index, detail) in suspects.drain(..) {
-            self.items[index].content = Content::Poison(RejectReason::StoreError.because(detail));
-        }
-        blamed
     }
 }
 
 impl Item {
+    /// The event that is to go into the store.
     fn routable(&self) -> Option<&Routable> {
+        self.event().filter(|routable| routable.blame.is_none())
+    }
+
+    fn event(&self) -> Option<&Routable> {
         match &self.content {
             Content::Event(routable) => Some(routable),
             Content::Poison(_) => None,
         }
-    }
-
-    fn is_of(&self, workspace: &crate::decide::ids::WorkspaceId) -> bool {
-        self.routable().is_some_and(|routable| routable.event.workspace == *workspace)
     }
 }
 

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::batch::{Batch, Decoder, Routes};
+use super::batch::{Barred, Batch, Decoder, Routes};
 use super::pauses::Pauses;
 use super::routings::Routings;
 use super::{Broker, BrokerError, Message, Subscription, Wake};
@@ -71,6 +71,7 @@ pub struct Router {
     routings: Routings,
     /// Taken out while it is used: one that failed, or whose call was given up, is not used again.
     intake: Option<Box<dyn Intake>>,
+    barred: Barred,
     broker_pauses: Pauses,
     broker_up: Option<bool>,
     store_up: Option<bool>,
@@ -100,8 +101,8 @@ impl Router {
     ) -> Self {
         let broker_pauses = Pauses::new(PAUSE_LEAST, PAUSE_MOST, options.seed);
         let routings = Routings::default();
-        let (intake, broker_up, store_up) = (None, None, None);
-        Self { broker, lanes, wake, signals, options, routings, intake, broker_pauses, broker_up, store_up }
+        let (intake, barred, broker_up, store_up) = (None, Barred::default(), None, None);
+        Self { broker, lanes, wake, signals, options, routings, intake, barred, broker_pauses, broker_up, store_up }
     }
 
     /// Routes until it is stopped, whatever happens to RabbitMQ and the store. The batch in hand is finished then,
@@ -167,13 +168,38 @@ impl Router {
     ) -> Result<(), End> {
         let mut batch = Batch::default();
         batch.extend(messages, &self.decoder());
+        loop {
+            self.take_in(subscription, &mut batch, stop).await?;
+            batch.tell_events(&self.signals);
+            let rejected = batch.rejected();
+            if !rejected.is_empty() {
+                subscription.reject(rejected).await?;
+                batch.tell_rejected(&self.signals);
+            }
+            if let Some(last) = batch.last() {
+                subscription.ack(last).await?;
+            }
+            batch.lift(&mut self.barred);
+            if !batch.advance() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Gets a batch, or the part of it that it is cut to, into the store, however often that takes.
+    async fn take_in(
+        &mut self,
+        subscription: &mut dyn Subscription,
+        batch: &mut Batch,
+        stop: &CancellationToken,
+    ) -> Result<(), End> {
         let mut patience = std::pin::pin!(tokio::time::sleep(self.options.store_patience));
         let mut pauses = Pauses::new(PAUSE_LEAST, PAUSE_MOST, self.options.seed);
         loop {
             let stored = tokio::select! {
                 biased;
                 error = subscription.closed() => return Err(End::Broker(error)),
-                stored = self.store(&mut batch) => stored,
+                stored = self.store(batch) => stored,
                 () = &mut patience => Err(StoreError::Unavailable("it does not answer".to_owned())),
             };
             let Err(error) = stored else { break };
@@ -191,15 +217,6 @@ impl Router {
             }
         }
         self.tell_store(None);
-        batch.tell_events(&self.signals);
-        let rejected = batch.rejected();
-        if !rejected.is_empty() {
-            subscription.reject(rejected).await?;
-            batch.tell_rejected(&self.signals);
-        }
-        if let Some(last) = batch.last() {
-            subscription.ack(last).await?;
-        }
         Ok(())
     }
 
@@ -208,23 +225,24 @@ impl Router {
         let (wake, signals) = (&*self.wake, &self.signals);
         let routes = Routes { routings: &self.routings, plans: &self.options.plans, wake, signals };
         loop {
-            let intake = match self.intake.take() {
-                Some(intake) => intake,
-                None => self.lanes.intake().await?,
-            };
-            match batch.append(&*intake, &routes).await {
-                Ok(()) => {
-                    intake.persist().await?;
-                    self.intake = Some(intake);
-                    return Ok(());
-                }
-                Err(StoreError::Refused(detail)) => {
-                    drop(intake);
-                    if batch.narrow(&*self.lanes, &routes).await? == 0 {
-                        return Err(StoreError::Refused(detail));
+            let mut refused = "an event whose successor may be in".to_owned();
+            if !batch.holds(&self.barred) {
+                let intake = match self.intake.take() {
+                    Some(intake) => intake,
+                    None => self.lanes.intake().await?,
+                };
+                match batch.append(&*intake, &routes).await {
+                    Ok(()) => {
+                        intake.persist().await?;
+                        self.intake = Some(intake);
+                        return Ok(());
                     }
+                    Err(StoreError::Refused(detail)) => refused = detail,
+                    Err(error) => return Err(error),
                 }
-                Err(error) => return Err(error),
+            }
+            if !batch.narrow(&*self.lanes, &routes, &mut self.barred).await? {
+                return Err(StoreError::Refused(refused));
             }
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::task::yield_now;
+use tokio::time::Instant;
 
 use crate::consume::local::LocalBroker;
 use crate::consume::{Broker, BrokerError, Message, Outgoing, Subscription, Tag, Wake};
@@ -52,6 +53,9 @@ pub(super) struct Faults {
     /// The first count is of the operations of a kind, from 1.
     pub(super) plan: Mutex<Vec<(Op, usize, How)>>,
     pub(super) check: Mutex<Option<Check>>,
+    /// How long the store stays away after a fault of the plan.
+    pub(super) away: Mutex<Duration>,
+    back: Mutex<Option<Instant>>,
     pub(super) used: Mutex<Use>,
     pub(super) closed: tokio::sync::Notify,
     counts: Mutex<BTreeMap<Op, usize>>,
@@ -79,7 +83,14 @@ impl Faults {
         if how == Some(How::Hang) {
             std::future::pending::<()>().await;
         }
+        if how.is_some() {
+            *self.back.lock().unwrap() = Some(Instant::now() + *self.away.lock().unwrap());
+        }
         how
+    }
+
+    fn store_is_away(&self) -> bool {
+        self.back.lock().unwrap().is_some_and(|back| Instant::now() < back)
     }
 }
 
@@ -192,6 +203,7 @@ impl Intake for FlakyIntake {
 impl Lanes for FlakyLanes {
     async fn intake(&self) -> Result<Box<dyn Intake>> {
         match self.1.meet(Op::Intake).await {
+            None if self.1.store_is_away() => Err(gone()),
             None => Ok(Box::new(FlakyIntake(self.0.intake().await?, Arc::clone(&self.1), AtomicBool::default()))),
             Some(_) => Err(gone()),
         }
