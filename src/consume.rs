@@ -40,6 +40,8 @@ pub const REASON_HEADER: &str = "recadero-reason";
 pub const DETAIL_HEADER: &str = "recadero-detail";
 /// The header that carries a rejected message's `user_id`.
 pub const USER_HEADER: &str = "recadero-user-id";
+/// The header that carries a rejected message's `expiration`.
+pub const EXPIRATION_HEADER: &str = "recadero-expiration";
 /// The topic exchange of what happened (contract, section 2).
 pub const OUTCOMES: &str = "recadero.outcomes";
 /// The most bytes of a routing key, of AMQP 0-9-1's short strings.
@@ -128,19 +130,27 @@ impl Message {
         }
     }
 
-    /// The same message on its way to [`REJECTED`]. One property cannot go along: RabbitMQ closes the channel of whoever
-    /// publishes another's `user_id`, and the batch would come back for ever. It travels as a header instead.
+    /// The same message on its way to [`REJECTED`]. Two properties cannot go along, and travel as headers instead:
+    /// RabbitMQ closes the channel of whoever publishes another's `user_id`, and the batch would come back for ever; and
+    /// after its `expiration` it would throw away what somebody is still to look at. A `CC` header stays, since a fanout
+    /// exchange pays no attention to routing keys; RabbitMQ never shows a `BCC`.
     pub fn rejected(&self, rejection: &Rejection) -> Outgoing {
         let mut headers = self.properties.headers().clone().unwrap_or_default();
-        headers.insert(REASON_HEADER.into(), AMQPValue::LongString(rejection.reason.as_str().into()));
-        headers.insert(DETAIL_HEADER.into(), AMQPValue::LongString(rejection.detail.as_str().into()));
+        let mut tell = |name: &str, value: &str| {
+            headers.insert(name.into(), AMQPValue::LongString(value.into()));
+        };
+        tell(REASON_HEADER, rejection.reason.as_str());
+        tell(DETAIL_HEADER, &rejection.detail);
         if let Some(user) = self.properties.user_id() {
-            headers.insert(USER_HEADER.into(), AMQPValue::LongString(user.as_str().into()));
+            tell(USER_HEADER, user.as_str());
+        }
+        if let Some(expiration) = self.properties.expiration() {
+            tell(EXPIRATION_HEADER, expiration.as_str());
         }
         Outgoing {
             exchange: REJECTED.to_owned(),
             routing_key: self.routing_key.clone(),
-            properties: without_user(&self.properties).with_headers(headers),
+            properties: harmless(&self.properties).with_headers(headers),
             body: self.body.clone(),
             mandatory: true,
         }
@@ -165,8 +175,8 @@ impl Message {
     }
 }
 
-/// All properties but `user_id` and the headers; AMQP's type has no way to take one out.
-fn without_user(given: &BasicProperties) -> BasicProperties {
+/// All properties but `user_id`, `expiration` and the headers; AMQP's type has no way to take one out.
+fn harmless(given: &BasicProperties) -> BasicProperties {
     type Set<T> = fn(BasicProperties, T) -> BasicProperties;
     fn put<T: Clone>(properties: BasicProperties, value: &Option<T>, set: Set<T>) -> BasicProperties {
         match value {
@@ -181,7 +191,6 @@ fn without_user(given: &BasicProperties) -> BasicProperties {
     let kept = put(kept, given.priority(), BasicProperties::with_priority);
     let kept = put(kept, given.correlation_id(), BasicProperties::with_correlation_id);
     let kept = put(kept, given.reply_to(), BasicProperties::with_reply_to);
-    let kept = put(kept, given.expiration(), BasicProperties::with_expiration);
     let kept = put(kept, given.message_id(), BasicProperties::with_message_id);
     let kept = put(kept, given.timestamp(), BasicProperties::with_timestamp);
     let kept = put(kept, given.kind(), BasicProperties::with_type);
@@ -268,14 +277,13 @@ mod tests {
     use crate::decide::event::RejectReason;
 
     #[test]
-    fn a_rejected_message_keeps_its_properties_and_carries_its_user_id_as_a_header() {
+    fn a_rejected_message_keeps_its_properties_and_carries_two_of_them_as_headers() {
         let given = BasicProperties::default()
             .with_content_type("text/plain".into())
             .with_delivery_mode(PERSISTENT)
             .with_priority(3)
             .with_correlation_id("c".into())
             .with_reply_to("r".into())
-            .with_expiration("60000".into())
             .with_message_id("m".into())
             .with_timestamp(7)
             .with_type("t".into())
@@ -285,7 +293,7 @@ mod tests {
         let message = Message {
             tag: Tag(1),
             routing_key: "message.sent".to_owned(),
-            properties: given.clone().with_user_id("upstream".into()),
+            properties: given.clone().with_user_id("upstream".into()).with_expiration("60000".into()),
             body: Bytes::from_static(b"{"),
         };
         let rejected = message.rejected(&RejectReason::NotJson.because("it ends too soon"));
@@ -293,6 +301,7 @@ mod tests {
         assert_eq!(rejected.properties, given.with_headers(headers.clone()));
         let header = |name| headers.inner().get(name).and_then(AMQPValue::as_long_string).map(ToString::to_string);
         assert_eq!(header(USER_HEADER).as_deref(), Some("upstream"));
+        assert_eq!(header(EXPIRATION_HEADER).as_deref(), Some("60000"));
         assert_eq!(header(REASON_HEADER).as_deref(), Some("not_json"));
     }
 }

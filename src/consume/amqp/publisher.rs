@@ -21,8 +21,12 @@ use crate::consume::{BrokerError, Outgoing, Publisher};
 
 /// Calls that publish at the same time, each on a channel of its own; more wait.
 const CHANNELS_MAX: usize = 8;
-/// How long RabbitMQ may take to confirm. During an alarm it reads nothing from publishers.
+/// How long RabbitMQ may take to confirm a portion. During an alarm it reads nothing from publishers.
 const CONFIRM_WAIT_MAX: Duration = Duration::from_secs(10);
+/// The most messages, and bytes of body, that are on their way at once; a single larger message goes alone. So the limit
+/// above is one of a slow RabbitMQ, and not of a large batch.
+const PORTION_MESSAGES_MAX: usize = 64;
+const PORTION_BYTES_MAX: usize = 1 << 20;
 
 /// Publishes over a connection of its own.
 pub struct AmqpPublisher {
@@ -41,6 +45,14 @@ impl AmqpPublisher {
     /// Closes the connection. Publishing again opens another.
     pub async fn close(&self) {
         self.link.close().await;
+    }
+
+    /// What is sent during an alarm would only pile up in this process.
+    async fn expect_taken(&self) -> Result<(), BrokerError> {
+        match self.link.blocked().await {
+            true => Err(BrokerError::Unavailable("it takes no messages now: a memory or disk alarm".to_owned())),
+            false => Ok(()),
+        }
     }
 
     async fn channel(&self) -> Result<Channel, BrokerError> {
@@ -62,15 +74,18 @@ impl AmqpPublisher {
 impl Publisher for AmqpPublisher {
     async fn publish(&self, messages: Vec<Outgoing>) -> Result<(), BrokerError> {
         let _place = self.places.acquire().await.expect("the semaphore is never closed");
-        // What is sent now would only pile up in this process.
-        if self.link.blocked().await {
-            return Err(BrokerError::Unavailable("it takes no messages now: a memory or disk alarm".to_owned()));
-        }
+        self.expect_taken().await?;
         let channel = self.channel().await?;
-        // Given up or failed, the channel is dropped: confirmations of this call may still come on it.
-        timeout(CONFIRM_WAIT_MAX, confirmed(&channel, messages))
-            .await
-            .unwrap_or_else(|_| Err(silent(CONFIRM_WAIT_MAX)))?;
+        let mut rest = &messages[..];
+        while !rest.is_empty() {
+            self.expect_taken().await?;
+            let (portion, others) = rest.split_at(portion(rest));
+            // Given up or failed, the channel is dropped: confirmations of this call may still come on it.
+            timeout(CONFIRM_WAIT_MAX, confirmed(&channel, portion))
+                .await
+                .unwrap_or_else(|_| Err(silent(CONFIRM_WAIT_MAX)))?;
+            rest = others;
+        }
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(channel);
         Ok(())
     }
@@ -82,10 +97,20 @@ impl Publisher for AmqpPublisher {
     }
 }
 
-async fn confirmed(channel: &Channel, messages: Vec<Outgoing>) -> Result<(), BrokerError> {
+/// How many of the first messages go together: at least one.
+fn portion(messages: &[Outgoing]) -> usize {
+    let mut bytes = 0;
+    let fits = |message: &&Outgoing| {
+        bytes += message.body.len();
+        bytes <= PORTION_BYTES_MAX
+    };
+    messages.iter().take(PORTION_MESSAGES_MAX).take_while(fits).count().max(1)
+}
+
+async fn confirmed(channel: &Channel, messages: &[Outgoing]) -> Result<(), BrokerError> {
     let mut confirmations = Vec::with_capacity(messages.len());
     let mut unsent = None;
-    for message in &messages {
+    for message in messages {
         let (exchange, routing_key) = (short(&message.exchange)?, short(&message.routing_key)?);
         let options = BasicPublishOptions { mandatory: message.mandatory, immediate: false };
         let properties = message.properties.clone();
@@ -113,4 +138,18 @@ async fn confirmed(channel: &Channel, messages: Vec<Outgoing>) -> Result<(), Bro
 
 fn short(text: &str) -> Result<ShortString, BrokerError> {
     ShortString::try_new(text).map_err(|error| BrokerError::Refused(format!("{text:.40}…: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_portion_is_bounded_in_messages_and_bytes() {
+        let of = |bytes: usize| Outgoing::outcome("event.dropped", "1", vec![0; bytes].into());
+        assert_eq!(portion(&vec![of(2); 200]), PORTION_MESSAGES_MAX);
+        assert_eq!(portion(&vec![of(2); 3]), 3);
+        assert_eq!(portion(&vec![of(PORTION_BYTES_MAX / 2); 3]), 2);
+        assert_eq!(portion(&[of(PORTION_BYTES_MAX + 1), of(1)]), 1, "a larger one goes alone");
+    }
 }

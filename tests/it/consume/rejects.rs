@@ -50,6 +50,9 @@ async fn every_reason_ends_in_rejected_with_properties_and_body_unchanged() {
         // Properties of every kind, which Recadero has no use for.
         let mut table = properties.headers().clone().unwrap();
         table.insert("tenant".into(), AMQPValue::FieldTable(FieldTable::default()));
+        // RabbitMQ routes by these keys too, where keys count.
+        let copies = vec![AMQPValue::LongString("recadero.events.0".into()), AMQPValue::LongString(sent.into())];
+        table.insert("CC".into(), AMQPValue::FieldArray(copies.into()));
         table.insert("n".into(), AMQPValue::LongLongInt(number as i64));
         let properties = properties
             .with_headers(table)
@@ -58,7 +61,9 @@ async fn every_reason_ends_in_rejected_with_properties_and_body_unchanged() {
             .with_priority(3)
             .with_timestamp(1_700_000_000)
             .with_app_id("upstream".into());
-        publisher.message(EXCHANGE, key, properties.clone(), body).await;
+        // An hour; a property that would take the copy out of its queue again.
+        let expiring = properties.clone().with_expiration("3600000".into());
+        publisher.message(EXCHANGE, key, expiring, body).await;
         // A neighbour between any two.
         publisher.event(sent, "acme", &format!("good-{number}"), b"{}").await;
         expected.push((reason, key, properties, body));
@@ -81,10 +86,13 @@ async fn every_reason_ends_in_rejected_with_properties_and_body_unchanged() {
         assert_eq!(told(table.remove("recadero-reason")), reason);
         let detail = told(table.remove("recadero-detail"));
         assert!(!detail.is_empty() && !detail.contains('\n'), "{reason}: {detail:?}");
+        assert_eq!(told(table.remove("recadero-expiration")), "3600000", "{reason}");
         assert_eq!(message.properties.clone().with_headers(table.into()), properties, "{reason}");
         assert_eq!((message.routing_key.as_str(), &message.data[..]), (key, body), "{reason}");
         message.ack(BasicAckOptions::default()).await.unwrap();
     }
+    let more = tokio::time::timeout(std::time::Duration::from_millis(300), rejected.next()).await;
+    assert!(more.is_err(), "once each: {more:?}");
     running.stop().await;
     assert_eq!(gate.ids("acme").await, good, "nothing else was disturbed");
 }
