@@ -112,6 +112,8 @@ pub struct Message {
     pub properties: BasicProperties,
     /// The body.
     pub body: Bytes,
+    /// Whether RabbitMQ has given it out before, to whomever.
+    pub redelivered: bool,
 }
 
 impl Message {
@@ -295,6 +297,7 @@ mod tests {
             routing_key: "message.sent".to_owned(),
             properties: given.clone().with_user_id("upstream".into()).with_expiration("60000".into()),
             body: Bytes::from_static(b"{"),
+            redelivered: false,
         };
         let rejected = message.rejected(&RejectReason::NotJson.because("it ends too soon"));
         let headers = rejected.properties.headers().clone().unwrap();

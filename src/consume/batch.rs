@@ -9,6 +9,7 @@ mod narrow;
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::try_join_all;
 
@@ -42,7 +43,6 @@ pub(super) struct Decoder<'a> {
     pub(super) types: &'a EventTypes,
     pub(super) max_event_bytes: usize,
     pub(super) partitions: u16,
-    pub(super) signals: &'a Signals,
 }
 
 /// Messages in the order of their queue.
@@ -72,6 +72,8 @@ struct Routable {
     partition: Partition,
     /// Set when the store alone refuses it: then it is poison.
     blame: Option<Rejection>,
+    /// Whether the store was asked to take it and may have done so without an answer, over this router or another.
+    asked: AtomicBool,
     /// The store's first answer. A later one, when the batch had to begin again, says no more than `Duplicate`.
     done: OnceLock<Done>,
 }
@@ -79,6 +81,8 @@ struct Routable {
 struct Done {
     taken: Taken,
     lanes: usize,
+    /// Whether it may have been in before only because it was asked for before.
+    again: bool,
 }
 
 impl Batch {
@@ -104,9 +108,9 @@ impl Batch {
         end.extend(messages.into_iter().map(|message| {
             let content = match event::decode(&message.published(), decoder.types, decoder.max_event_bytes) {
                 Ok(event) => {
-                    decoder.signals.emit(&Signal::Received { event_type: &event.event_type });
                     let partition = Partition::of(&event.workspace, decoder.partitions);
-                    Content::Event(Box::new(Routable { event, partition, blame: None, done: OnceLock::new() }))
+                    let (asked, done) = (message.redelivered.into(), OnceLock::new());
+                    Content::Event(Box::new(Routable { event, partition, blame: None, asked, done }))
                 }
                 Err(rejection) => Content::Poison(rejection),
             };
@@ -130,24 +134,24 @@ impl Batch {
         self.poison().map(|(message, rejection)| message.rejected(rejection)).collect()
     }
 
-    /// Says what became of the events.
-    pub(super) fn tell_events(&self, signals: &Signals) {
-        for Routable { event, done, .. } in self.items.iter().filter_map(Item::routable) {
-            let Some(done) = done.get() else { continue };
-            let (workspace, id) = (&event.workspace, &event.id);
-            match done.taken {
-                Taken::Stored => {
-                    let (event_type, lanes) = (&event.event_type, done.lanes);
-                    signals.emit(&Signal::Routed { event_type, workspace, event: id, lanes });
+    /// Says what became of the messages. Called when they are acknowledged, so that one which comes again and again,
+    /// since a router, the store or RabbitMQ ended before that, counts once; and as what it was the first time, as far
+    /// as that can be known: one that was asked for before and is then known was not published twice.
+    pub(super) fn tell(&self, signals: &Signals) {
+        for Routable { event, done, .. } in self.items.iter().filter_map(Item::event) {
+            let (event_type, workspace, id) = (&event.event_type, &event.workspace, &event.id);
+            signals.emit(&Signal::Received { event_type });
+            match done.get() {
+                None => {}
+                Some(Done { taken: Taken::Duplicate, again: false, .. }) => {
+                    signals.emit(&Signal::Duplicate { workspace, event: id });
                 }
-                Taken::Duplicate => signals.emit(&Signal::Duplicate { workspace, event: id }),
-                Taken::Unmatched => signals.emit(&Signal::Unmatched),
+                Some(Done { lanes: 0, .. }) => signals.emit(&Signal::Unmatched),
+                Some(Done { lanes, .. }) => {
+                    signals.emit(&Signal::Routed { event_type, workspace, event: id, lanes: *lanes });
+                }
             }
         }
-    }
-
-    /// Says what was rejected.
-    pub(super) fn tell_rejected(&self, signals: &Signals) {
         for (_, rejection) in self.poison() {
             signals.emit(&Signal::Rejected { reason: rejection.reason.as_str(), detail: &rejection.detail });
         }
@@ -186,10 +190,14 @@ impl Routes<'_> {
         while let Some(first) = rest.first() {
             let call = &rest[..if singly { 1 } else { fitting(rest) }];
             let appends: Vec<Append> = call.iter().map(|routable| self.route(&routable.event)).collect();
+            let asked: Vec<bool> = call.iter().map(|routable| routable.asked.swap(true, Ordering::Relaxed)).collect();
             let answer = intake.append(first.partition, &appends).await?;
             let taken = answer.taken.len();
-            for ((routable, append), taken) in call.iter().zip(&appends).zip(answer.taken) {
-                let _ = routable.done.set(Done { taken, lanes: append.lanes.len() });
+            for (((routable, append), again), taken) in call.iter().zip(&appends).zip(&asked).zip(answer.taken) {
+                let _ = routable.done.set(Done { taken, lanes: append.lanes.len(), again: *again });
+            }
+            for (routable, again) in call.iter().zip(&asked).skip(taken) {
+                routable.asked.store(*again, Ordering::Relaxed);
             }
             if !answer.ready.is_empty() {
                 self.wake.wake(answer.ready);

@@ -118,7 +118,7 @@ impl State {
         }
         self.next += 1;
         let Outgoing { routing_key, properties, body, .. } = message;
-        self.ready.push_back(Message { tag: Tag(self.next), routing_key, properties, body });
+        self.ready.push_back(Message { tag: Tag(self.next), routing_key, properties, body, redelivered: false });
         Ok(())
     }
 
@@ -137,7 +137,7 @@ impl State {
         let was_active = self.subscriptions.first() == Some(&id);
         if self.subscriptions.remove(&id) && was_active {
             while let Some(message) = self.held.pop_back() {
-                self.ready.push_front(message);
+                self.ready.push_front(Message { redelivered: true, ..message });
             }
         }
     }
@@ -229,7 +229,9 @@ mod tests {
             "not active"
         );
         drop(first);
-        assert_eq!(bodies(&second.next(10).await.unwrap()), ["1", "2", "3", "4"]);
+        let again = second.next(10).await.unwrap();
+        assert_eq!(bodies(&again), ["1", "2", "3", "4"]);
+        assert!(again.iter().all(|message| message.redelivered) && taken.iter().all(|message| !message.redelivered));
     }
 
     #[tokio::test]

@@ -170,15 +170,14 @@ impl Router {
         batch.extend(messages, &self.decoder());
         loop {
             self.take_in(subscription, &mut batch, stop).await?;
-            batch.tell_events(&self.signals);
             let rejected = batch.rejected();
             if !rejected.is_empty() {
                 subscription.reject(rejected).await?;
-                batch.tell_rejected(&self.signals);
             }
             if let Some(last) = batch.last() {
                 subscription.ack(last).await?;
             }
+            batch.tell(&self.signals);
             batch.lift(&mut self.barred);
             if !batch.advance() {
                 return Ok(());
@@ -268,7 +267,6 @@ impl Router {
             types: &self.options.types,
             max_event_bytes: self.options.max_event_bytes,
             partitions: self.options.partitions,
-            signals: &self.signals,
         }
     }
 

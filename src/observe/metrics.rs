@@ -141,7 +141,11 @@ impl Metrics {
             make.histograms("store_operation_duration_seconds", "To the store's answer", "operation", &STORE_BUCKETS);
         let metrics = Self {
             received: ByEventType::new(
-                make.counters("events_received_total", "Events from RabbitMQ", &["event_type"]),
+                make.counters(
+                    "events_received_total",
+                    "Events from RabbitMQ, each counted once: when it is acknowledged",
+                    &["event_type"],
+                ),
                 types,
             ),
             routed: ByEventType::new(
@@ -149,7 +153,7 @@ impl Metrics {
                 types,
             ),
             rejected: make.counters("events_rejected_total", "Messages that can never be delivered", &["reason"]),
-            duplicate: make.counter("events_duplicate_total", "Events whose id was seen before"),
+            duplicate: make.counter("events_duplicate_total", "Events published again under an id seen before"),
             unmatched: make.counter("events_unmatched_total", "Events that no endpoint wants"),
             delivered: Attempts {
                 count: attempts.with_label_values(&["delivered", ""]),

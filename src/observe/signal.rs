@@ -13,7 +13,8 @@ use crate::store::records::EndpointStatus;
 /// Something that happened.
 #[derive(Clone, Debug)]
 pub enum Signal<'a> {
-    /// An event came from RabbitMQ and is well formed.
+    /// A well-formed event came from RabbitMQ and is acknowledged, whatever became of it. So one that comes again, since
+    /// it could not be acknowledged, counts once.
     Received {
         /// Its type.
         event_type: &'a EventType,
@@ -29,7 +30,8 @@ pub enum Signal<'a> {
         /// In how many lanes.
         lanes: usize,
     },
-    /// An event's id was seen before.
+    /// An event's id was seen before: it was published twice. (One that RabbitMQ gave out before and that the store then
+    /// knows is taken for the same, come again.)
     Duplicate {
         /// Whose.
         workspace: &'a WorkspaceId,

@@ -69,6 +69,7 @@ impl AmqpSubscription {
             routing_key: delivery.routing_key.to_string(),
             properties: delivery.properties,
             body: Bytes::from(delivery.data),
+            redelivered: delivery.redelivered,
         }
     }
 }

@@ -117,7 +117,7 @@ async fn replica_is_acknowledged_only_when_the_replica_has_it() {
 
     process.restart().await;
     replica.resume();
-    let done = async || metric(&process, "events_duplicate_total", "").await == 40.0;
+    let done = async || metric(&process, "events_received_total", "").await == 40.0;
     until("known to the store, and acknowledged now", ARRIVAL, done).await;
     process.term(ARRIVAL).await;
     assert_eq!(queue_depth(&rabbit, QUEUE).await, 0);
