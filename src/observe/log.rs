@@ -27,10 +27,15 @@ pub enum LogError {
     Begun(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+/// What lapin says when RabbitMQ closes a channel. To whoever asked it is an error as well, and told where it is handled;
+/// often enough it was the answer looked for: that a queue is not there. A filter that names lapin gets these lines. The
+/// second module's name only begins like the first's.
+const CHANNELS_CLOSED: &str = "lapin::channel=off,lapin::channels=warn";
+
 /// Begins to write log lines to stderr, for the whole process; standard output is for what a command was asked for.
 pub fn init(log: &Log) -> Result<(), LogError> {
     let lines = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_new(&log.filter)?)
+        .with_env_filter(filter(&log.filter)?)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
     let begun = match log.format {
@@ -38,6 +43,13 @@ pub fn init(log: &Log) -> Result<(), LogError> {
         LogFormat::Text => lines.try_init(),
     };
     begun.map_err(LogError::Begun)
+}
+
+fn filter(given: &str) -> Result<EnvFilter, ParseError> {
+    match given.contains("lapin") {
+        true => EnvFilter::try_new(given),
+        false => EnvFilter::try_new(format!("{given},{CHANNELS_CLOSED}")),
+    }
 }
 
 /// Writes signals to the log.
@@ -151,6 +163,22 @@ mod tests {
         fn flush(&mut self) -> std::io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn a_closed_channel_is_left_to_who_handles_it_unless_the_filter_names_lapin() {
+        let written = |given: &str| {
+            let lines = Lines::default();
+            let writer = lines.clone();
+            let subscriber = tracing_subscriber::fmt().with_env_filter(filter(given).expect("a filter"));
+            tracing::subscriber::with_default(subscriber.with_writer(move || writer.clone()).finish(), || {
+                error!(target: "lapin::channel", "Channel closed");
+                error!(target: "lapin::channels", "Connection error");
+                error!("ours");
+            });
+            lines.0.lock().expect("not poisoned").iter().filter(|byte| **byte == b'\n').count()
+        };
+        assert_eq!([written("info"), written("info,lapin=error")], [2, 3]);
     }
 
     fn lines(level: tracing::Level, signals: &[Signal<'_>]) -> String {

@@ -11,6 +11,8 @@ use recadero::decide::ids::{EventType, WorkspaceId};
 
 use super::world::{Gate, Running};
 use crate::rig::rabbit::Rabbit;
+use crate::rig::recadero::Process;
+use crate::rig::redis::{Options, Redis};
 use crate::rig::{PATIENCE, until};
 
 #[derive(Parser)]
@@ -59,6 +61,16 @@ async fn a_check_changes_nothing_and_a_declaration_can_be_repeated() {
     for name in ["exchange recadero.events\n", "queue recadero.events.0\n", "exchange recadero.outcomes\n"] {
         assert!(report.contains(name), "{report}");
     }
+}
+
+/// It looks for queues that only another number of them would have left.
+#[tokio::test]
+async fn a_first_start_finds_nothing_there_and_logs_no_error() {
+    let (redis, rabbit) = tokio::join!(Redis::start(Options::default()), Rabbit::shared());
+    let several = [("RECADERO_REDIS_URL", &*redis.url()), ("RECADERO_AMQP_URL", rabbit.url())];
+    let process = Process::serve(&several).await;
+    let log = process.log();
+    assert!(log.contains("RabbitMQ connected") && !log.contains("ERROR") && !log.contains("WARN"), "{log}");
 }
 
 #[tokio::test]
