@@ -34,9 +34,12 @@ pub fn redis_urls(text: &str) -> Result<Vec<Sensitive>, String> {
                 let read = url.into_connection_info();
                 read.map_err(|_| "is not a Redis URL; write it like redis://user:password@host:6379/0")?;
             }
-            Some(("redis-sentinel" | "rediss-sentinel", rest)) if urls.len() == 1 => sentinel(rest)?,
-            Some(("redis-sentinel" | "rediss-sentinel", _)) => {
+            Some(("redis-sentinel", rest)) if urls.len() == 1 => sentinel(rest)?,
+            Some(("redis-sentinel", _)) => {
                 return Err("lists several Sentinel URLs; write one with its nodes separated by ;".to_owned());
+            }
+            Some(("rediss-sentinel", _)) => {
+                return Err("asks for TLS to Sentinel, which is not supported; write redis-sentinel://".to_owned());
             }
             _ => return Err("must begin with redis://, rediss:// or redis-sentinel://".to_owned()),
         }
@@ -48,7 +51,6 @@ fn sentinel(rest: &str) -> Result<(), String> {
     let wrong = || "is not a Sentinel URL; write it like redis-sentinel://h1:26379;h2:26379/service/0".to_owned();
     let (nodes, path) = rest.split_once('/').ok_or_else(wrong)?;
     let nodes = nodes.rsplit_once('@').map_or(nodes, |(_, nodes)| nodes);
-    let path = path.split_once('?').map_or(path, |(path, _)| path);
     let (service, db) = path.split_once('/').unwrap_or((path, "0"));
     let node =
         |node: &str| node.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
@@ -189,8 +191,11 @@ mod tests {
             "redis-sentinel://h1/main",
             "redis-sentinel://h1:1/main/x",
             "redis-sentinel:///m",
+            "redis-sentinel://h1:1/main/0?protocol=resp3",
         ] {
             assert!(redis_urls(wrong).is_err(), "{wrong}");
         }
+        let tls = redis_urls("rediss-sentinel://h1:26379/main/0").unwrap_err();
+        assert_eq!(tls, "asks for TLS to Sentinel, which is not supported; write redis-sentinel://");
     }
 }

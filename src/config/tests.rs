@@ -37,7 +37,14 @@ const VALUES: &[(&str, &[&str], &[&str])] = &[
     (
         "redis-url",
         &["redis://h", "rediss://u:p@h:6380/1", "redis://a:1,redis://b:2", "redis-sentinel://h1:26379;h2:26379/main/0"],
-        &["http://h", "h:6379", "redis://", "redis-sentinel://h1:1/m,redis-sentinel://h2:1/m", "redis://h/nan"],
+        &[
+            "http://h",
+            "h:6379",
+            "redis://",
+            "redis-sentinel://h1:1/m,redis-sentinel://h2:1/m",
+            "rediss-sentinel://h1:1/m",
+            "redis://h/nan",
+        ],
     ),
     ("redis-prefix", &["recadero:eu"], &["a{b}", "a b"]),
     ("partitions", &["1", "1024"], &["0", "1025", "64.0"]),
