@@ -8,6 +8,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::consume::router::{self, Router};
+use crate::consume::standing::Standing;
 use crate::consume::{Broker, Publisher, Wake};
 use crate::decide::event_types::EventTypes;
 use crate::decide::ids::LaneId;
@@ -96,8 +97,11 @@ pub async fn run(options: Options, parts: Parts, stop: CancellationToken) {
     let announcer = Announcer::start(members.clone(), waker, options.partitions, parts.store.clone(), last.clone());
 
     if options.router {
-        for queue in 0..parts.broker.queues() {
-            tasks.spawn(router(queue, &options, &parts, announcer.clone()).run(stop.clone()));
+        let queues = parts.broker.queues();
+        let standing = Arc::new(Standing::new(queues, parts.signals.clone()));
+        for queue in 0..queues {
+            let router = router(queue, &options, &parts, announcer.clone()).among(standing.clone());
+            tasks.spawn(router.run(stop.clone()));
         }
     }
     background.spawn(members.clone().beat(parts.store.clone(), parts.signals.clone(), last.clone()));

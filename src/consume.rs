@@ -16,6 +16,7 @@ pub mod local;
 mod pauses;
 pub mod router;
 mod routings;
+pub mod standing;
 pub mod topology;
 
 use async_trait::async_trait;

@@ -22,10 +22,11 @@ use tokio_util::sync::CancellationToken;
 use super::batch::{Barred, Batch, Decoder, Routes};
 use super::pauses::Pauses;
 use super::routings::Routings;
+use super::standing::Standing;
 use super::{Broker, BrokerError, Message, Subscription, Wake};
 use crate::decide::event_types::EventTypes;
 use crate::decide::policy::Plans;
-use crate::observe::signal::{Signal, Signals};
+use crate::observe::signal::Signals;
 use crate::store::lanes::{Intake, Lanes};
 use crate::store::{self, StoreError};
 
@@ -73,8 +74,7 @@ pub struct Router {
     intake: Option<Box<dyn Intake>>,
     barred: Barred,
     broker_pauses: Pauses,
-    broker_up: Option<bool>,
-    store_up: Option<bool>,
+    standing: Arc<Standing>,
 }
 
 /// Why a subscription is not used any further.
@@ -91,7 +91,7 @@ impl From<BrokerError> for End {
 }
 
 impl Router {
-    /// A router between a broker and a store.
+    /// A router between a broker and a store, alone in its process unless it is told otherwise.
     pub fn new(
         broker: Arc<dyn Broker>,
         lanes: Arc<dyn Lanes>,
@@ -101,8 +101,16 @@ impl Router {
     ) -> Self {
         let broker_pauses = Pauses::new(PAUSE_LEAST, PAUSE_MOST, options.seed);
         let routings = Routings::default();
-        let (intake, barred, broker_up, store_up) = (None, Barred::default(), None, None);
-        Self { broker, lanes, wake, signals, options, routings, intake, barred, broker_pauses, broker_up, store_up }
+        let (intake, barred) = (None, Barred::default());
+        let standing = Arc::new(Standing::new(1, signals.clone()));
+        Self { broker, lanes, wake, signals, options, routings, intake, barred, broker_pauses, standing }
+    }
+
+    /// The same among the routers of the process's other queues.
+    #[must_use]
+    pub fn among(mut self, standing: Arc<Standing>) -> Self {
+        self.standing = standing;
+        self
     }
 
     /// Routes until it is stopped, whatever happens to RabbitMQ and the store. The batch in hand is finished then,
@@ -121,7 +129,7 @@ impl Router {
                 End::Stopped => break,
                 End::StoreGone => self.await_store(&stop).await,
                 End::Broker(error) => {
-                    self.tell_broker(Some(&error));
+                    self.standing.broker(self.options.queue, Some(&error));
                     let pause = self.broker_pauses.next();
                     let _ = stop.run_until_cancelled(tokio::time::sleep(pause)).await;
                 }
@@ -135,7 +143,7 @@ impl Router {
             None => Err(End::Stopped),
             Some(Err(error)) => Err(End::Broker(error)),
             Some(Ok(subscription)) => {
-                self.tell_broker(None);
+                self.standing.broker(self.options.queue, None);
                 Ok(subscription)
             }
         }
@@ -202,7 +210,7 @@ impl Router {
                 () = &mut patience => Err(StoreError::Unavailable("it does not answer".to_owned())),
             };
             let Err(error) = stored else { break };
-            self.tell_store(Some(&error));
+            self.standing.store(self.options.queue, Some(&error));
             let mut pause = std::pin::pin!(tokio::time::sleep(pauses.next()));
             loop {
                 let room = BATCH_MAX.saturating_sub(batch.len());
@@ -215,7 +223,7 @@ impl Router {
                 }
             }
         }
-        self.tell_store(None);
+        self.standing.store(self.options.queue, None);
         Ok(())
     }
 
@@ -267,20 +275,6 @@ impl Router {
             types: &self.options.types,
             max_event_bytes: self.options.max_event_bytes,
             partitions: self.options.partitions,
-        }
-    }
-
-    fn tell_broker(&mut self, error: Option<&BrokerError>) {
-        if self.broker_up.replace(error.is_none()) != Some(error.is_none()) {
-            let detail = error.map(ToString::to_string);
-            self.signals.emit(&Signal::Broker { connected: error.is_none(), detail: detail.as_deref() });
-        }
-    }
-
-    fn tell_store(&mut self, error: Option<&StoreError>) {
-        if self.store_up.replace(error.is_none()) != Some(error.is_none()) {
-            let detail = error.map(ToString::to_string);
-            self.signals.emit(&Signal::Intake { flows: error.is_none(), detail: detail.as_deref() });
         }
     }
 }
