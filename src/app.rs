@@ -122,13 +122,20 @@ pub async fn run(options: Options, parts: Parts, stop: CancellationToken) {
     // The others take over at once; leases keep what is under way apart. Bounded: the store may be away.
     let _ = tokio::time::timeout(END_MAX, members.leave(&*parts.store)).await;
     // A router that waits for a store that is away must not hold the process: the queue keeps its events.
-    if tokio::time::timeout(options.grace + Duration::from_secs(1), tasks.wait()).await.is_err() {
-        tracing::warn!("the grace has ended before everything did");
+    let mut grace = std::pin::pin!(tokio::time::sleep(options.grace + Duration::from_secs(1)));
+    tokio::select! {
+        biased;
+        () = tasks.wait() => {}
+        () = &mut grace => tracing::warn!("the grace has ended before everything did"),
     }
     last.cancel();
     background.close();
-    if tokio::time::timeout(END_MAX, background.wait()).await.is_err() {
-        tracing::warn!("something would not end and is left behind");
+    // What is left of the grace is the notifier's, for the notice that it is sending.
+    let rest = futures_util::future::join(grace, tokio::time::sleep(END_MAX));
+    tokio::select! {
+        biased;
+        () = background.wait() => {}
+        _ = rest => tracing::warn!("something would not end and is left behind"),
     }
 }
 

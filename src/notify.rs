@@ -17,13 +17,23 @@ use crate::decide::ids::Partition;
 use crate::decide::notice::{Channel, Notice};
 use crate::observe::signal::{Signal, Signals};
 use crate::store::Store;
-use crate::store::outbox::{Outgoing, Sent};
+use crate::store::outbox::{NOTICE_LEASE, Outgoing, Sent};
 
 /// The pause between two rounds over the partitions.
 const ROUND_EVERY: Duration = Duration::from_secs(1);
 
-/// Most notices leased at once from one partition; few, so that each is sent well within its lease.
+/// Most notices leased at once from one partition. What a step has not begun to send after [`BEGIN_WITHIN`] it gives back.
 const NOTICES_PER_STEP_MAX: usize = 16;
+
+/// How long a step begins sendings, how long one may take, and how long its outcome is tried to be recorded. So a step
+/// ends well within its leases, and nobody else sends what it is still sending.
+const BEGIN_WITHIN: Duration = Duration::from_secs(15);
+const SEND_MAX: Duration = Duration::from_secs(15);
+const SETTLE_MAX: Duration = Duration::from_secs(15);
+const _: () = assert!(BEGIN_WITHIN.as_secs() + SEND_MAX.as_secs() + SETTLE_MAX.as_secs() < NOTICE_LEASE.as_secs());
+
+/// The pause before the outcome of a sending is recorded again after the store did not take it.
+const SETTLE_AGAIN: Duration = Duration::from_secs(1);
 
 /// Most such leases of one partition in a round: an outbox that grows must not keep a round from its end.
 const STEPS_MAX: usize = 64;
@@ -41,7 +51,8 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 /// A way to tell the outside world.
 #[async_trait]
 pub trait Courier: Send + Sync {
-    /// Sends a notice; when this answers `Ok`, the other side has it. An error is one line for the log.
+    /// Sends a notice; when this answers `Ok`, the other side has it. An error is one line for the log. After
+    /// [`SEND_MAX`] it is given up, and counts as failed.
     async fn send(&self, notice: &Notice) -> Result<(), String>;
 }
 
@@ -63,7 +74,8 @@ impl Couriers {
     }
 }
 
-/// Drains the outbox of all partitions until `stop`. Several processes may do so at once; leases keep them apart.
+/// Drains the outbox of all partitions until `stop`. Several processes may do so at once; leases keep them apart. What is
+/// being sent then is finished and recorded, which takes [`SEND_MAX`] and [`SETTLE_MAX`] at most.
 pub async fn run(
     partitions: u16,
     store: Arc<dyn Store>,
@@ -71,52 +83,71 @@ pub async fn run(
     signals: Signals,
     stop: CancellationToken,
 ) {
+    let drainer = Drainer { store, couriers, signals, stop: stop.clone() };
     loop {
-        let round = futures_util::stream::iter((0..partitions).map(Partition))
-            .for_each_concurrent(PARTITIONS_AT_ONCE, |partition| drain(partition, &store, &couriers, &signals));
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            () = round => {}
-        }
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(ROUND_EVERY) => {}
-        }
-    }
-}
-
-async fn drain(partition: Partition, store: &Arc<dyn Store>, couriers: &Couriers, signals: &Signals) {
-    for _ in 0..STEPS_MAX {
-        // A store that is away says so elsewhere; the next round asks again.
-        let Ok(leased) = store.notices(partition, NOTICES_PER_STEP_MAX).await else { return };
-        let more = leased.len() == NOTICES_PER_STEP_MAX;
-        // Where one way is closed, the rest need not be tried in vain before the next round.
-        if !send(partition, leased, store, couriers, signals).await || !more {
+        futures_util::stream::iter((0..partitions).map(Partition))
+            .for_each_concurrent(PARTITIONS_AT_ONCE, |partition| drainer.drain(partition))
+            .await;
+        if stop.run_until_cancelled(tokio::time::sleep(ROUND_EVERY)).await.is_none() {
             return;
         }
     }
 }
 
-/// Sends and settles; answers whether all went out.
-async fn send(
-    partition: Partition,
-    leased: Vec<Outgoing>,
-    store: &Arc<dyn Store>,
-    couriers: &Couriers,
-    signals: &Signals,
-) -> bool {
-    let mut all = true;
-    for outgoing in leased {
-        let sent = deliver(&outgoing, couriers, signals).await;
-        all &= matches!(sent, Sent::Done);
-        let Outgoing { notice, channel, .. } = outgoing;
-        if let Err(error) = store.settle(partition, &notice.id, channel, sent).await {
-            tracing::warn!(notice = notice.id, %channel, %error, "a sending could not be recorded; it may repeat");
+struct Drainer {
+    store: Arc<dyn Store>,
+    couriers: Couriers,
+    signals: Signals,
+    stop: CancellationToken,
+}
+
+impl Drainer {
+    async fn drain(&self, partition: Partition) {
+        // The first goes alone: each lease counts as a try, and where a way is closed the others shall not lose theirs.
+        let mut limit = 1;
+        for _ in 0..STEPS_MAX {
+            if self.stop.is_cancelled() {
+                return;
+            }
+            // A store that is away says so elsewhere; the next round asks again.
+            let Ok(leased) = self.store.notices(partition, limit).await else { return };
+            let more = leased.len() == limit;
+            // Where one way is closed, the rest need not be tried in vain before the next round.
+            if !self.send(partition, leased).await || !more {
+                return;
+            }
+            limit = NOTICES_PER_STEP_MAX;
         }
     }
-    all
+
+    /// Sends and settles; answers whether all went out.
+    async fn send(&self, partition: Partition, leased: Vec<Outgoing>) -> bool {
+        let mut over = std::pin::pin!(tokio::time::sleep(BEGIN_WITHIN));
+        let mut all = true;
+        for outgoing in leased {
+            let late = self.stop.is_cancelled() || futures_util::poll!(&mut over).is_ready();
+            let sent = match late {
+                true => Sent::Again(Duration::ZERO),
+                false => deliver(&outgoing, &self.couriers, &self.signals).await,
+            };
+            all &= matches!(sent, Sent::Done);
+            self.settle(partition, &outgoing, sent).await;
+        }
+        all
+    }
+
+    /// Records what came of a sending. A store that is away for a moment shall not have it repeated.
+    async fn settle(&self, partition: Partition, Outgoing { notice, channel, .. }: &Outgoing, sent: Sent) {
+        let settling = async {
+            while let Err(error) = self.store.settle(partition, &notice.id, *channel, sent).await {
+                tracing::warn!(notice = notice.id, %channel, %error, "a sending could not be recorded; it may repeat");
+                tokio::time::sleep(SETTLE_AGAIN).await;
+            }
+        };
+        // What was not sent is somebody's again when its lease ends, recorded or not.
+        let limit = if sent == Sent::Done { SETTLE_MAX } else { SETTLE_AGAIN };
+        let _ = tokio::time::timeout(limit, settling).await;
+    }
 }
 
 async fn deliver(outgoing: &Outgoing, couriers: &Couriers, signals: &Signals) -> Sent {
@@ -127,7 +158,8 @@ async fn deliver(outgoing: &Outgoing, couriers: &Couriers, signals: &Signals) ->
         return Sent::Done;
     };
     let tell = |outcome, detail| signals.emit(&Signal::Notice { channel: *channel, outcome, detail });
-    match courier.send(notice).await {
+    let sending = tokio::time::timeout(SEND_MAX, courier.send(notice));
+    match sending.await.unwrap_or_else(|_| Err(format!("no answer within {} s", SEND_MAX.as_secs()))) {
         Ok(()) => {
             tell("sent", None);
             Sent::Done
@@ -158,15 +190,4 @@ fn pause(channel: Channel, tries: u32) -> Option<Duration> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_and_an_e_mail_is_given_up_after_a_day() {
-        assert_eq!(pause(Channel::Mail, 0), Some(Duration::from_secs(1)));
-        assert_eq!(pause(Channel::Mail, 3), Some(Duration::from_secs(8)));
-        assert_eq!(pause(Channel::Mail, 20), Some(AGAIN_LAST));
-        assert_eq!(pause(Channel::Mail, 200), None);
-        assert_eq!(pause(Channel::Amqp, 200), Some(AGAIN_LAST), "a message is never given up");
-    }
-}
+mod tests;

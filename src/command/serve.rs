@@ -159,7 +159,11 @@ pub(super) fn store_options(settings: &Settings) -> redis::Options {
 
 fn parts(settings: &Settings, store: Arc<RedisStore>, signals: Signals) -> anyhow::Result<Parts> {
     let amqp = &settings.amqp;
-    let publisher = Arc::new(AmqpPublisher::new(&amqp.url));
+    let publisher = AmqpPublisher::new(&amqp.url);
+    let publisher = Arc::new(match settings.roles.notifier {
+        true => publisher.of_outcomes(settings.declare),
+        false => publisher,
+    });
     let broker = AmqpBroker::new(&amqp.url, amqp.topology.clone(), settings.declare, publisher.clone());
 
     let egress = &settings.egress;

@@ -21,7 +21,7 @@ use async_trait::async_trait;
 use lapin::uri::AMQPUri;
 
 pub(super) use self::link::within;
-use self::link::{Link, goodbye};
+use self::link::{Link, Needs, goodbye};
 pub use self::publisher::AmqpPublisher;
 use self::subscription::AmqpSubscription;
 use super::topology::{Report, Topology};
@@ -84,7 +84,7 @@ impl AmqpBroker {
     /// Connects when it is first used. With every new connection, and when something turns out to be gone, what is missing
     /// is declared, or only checked when `declare` is not set (`RECADERO_DECLARE`). Rejected events go out by `publisher`.
     pub fn new(url: &AmqpUrl, topology: Topology, declare: bool, publisher: Arc<AmqpPublisher>) -> Self {
-        let link = Link::new(url, "recadero router").preparing(topology.clone(), declare);
+        let link = Link::new(url, "recadero router").preparing(Needs::All(topology.clone()), declare);
         Self { link, topology, publisher, missing: Arc::default() }
     }
 

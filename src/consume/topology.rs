@@ -54,6 +54,16 @@ impl fmt::Display for Report {
     }
 }
 
+/// Makes [`OUTCOMES`] be there, or only looks: for who publishes to it and takes no events.
+///
+/// # Errors
+/// As [`Topology::prepare`].
+pub(super) async fn prepare_outcomes(connection: &Connection, declare: bool) -> Result<(), BrokerError> {
+    let part = Part::exchange(OUTCOMES, ExchangeKind::Topic);
+    let seen = if declare { part.declare(connection).await } else { part.check(connection).await };
+    seen.map(drop)
+}
+
 enum Part {
     Exchange { name: String, kind: ExchangeKind, arguments: FieldTable },
     Queue { name: String, arguments: FieldTable },

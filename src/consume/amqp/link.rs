@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::AmqpUrl;
 use crate::consume::BrokerError;
-use crate::consume::topology::Topology;
+use crate::consume::topology::{self, Topology};
 
 /// Unless the URL says otherwise; a peer that is silent for twice as long is gone.
 const HEARTBEAT_SECONDS: u16 = 10;
@@ -20,20 +20,29 @@ pub(super) const SETUP_WAIT_MAX: Duration = Duration::from_secs(10);
 pub(super) struct Link {
     uri: AMQPUri,
     name: &'static str,
-    prepared: Option<(Topology, bool)>,
+    needs: Needs,
+    /// Whether what is missing is declared, or only checked.
+    declare: bool,
     connection: Mutex<Option<Connection>>,
+}
+
+/// What has to exist before a connection is of use.
+pub(super) enum Needs {
+    Nothing,
+    Outcomes,
+    All(Topology),
 }
 
 impl Link {
     pub(super) fn new(url: &AmqpUrl, name: &'static str) -> Self {
         let mut uri = url.uri.clone();
         uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
-        Self { uri, name, prepared: None, connection: Mutex::default() }
+        Self { uri, name, needs: Needs::Nothing, declare: false, connection: Mutex::default() }
     }
 
-    /// Declares or checks a topology on every new connection, before anything else is done on it.
-    pub(super) fn preparing(mut self, topology: Topology, declare: bool) -> Self {
-        self.prepared = Some((topology, declare));
+    /// Declares or checks on every new connection, before anything else is done on it.
+    pub(super) fn preparing(mut self, needs: Needs, declare: bool) -> Self {
+        (self.needs, self.declare) = (needs, declare);
         self
     }
 
@@ -50,9 +59,7 @@ impl Link {
         }
         *present = None;
         let connection = self.connect().await?;
-        if let Some((topology, declare)) = &self.prepared {
-            topology.prepare(&connection, *declare).await?;
-        }
+        self.prepare_on(&connection).await?;
         let channel = within(async { Ok(connection.create_channel().await?) }).await;
         *present = Some(connection);
         channel
@@ -72,11 +79,18 @@ impl Link {
 
     /// Declares or checks once more on the present connection, if there is one.
     pub(super) async fn prepare(&self) -> Result<(), BrokerError> {
-        let present = self.connection.lock().await;
-        if let (Some(connection), Some((topology, declare))) = (present.as_ref(), &self.prepared) {
-            topology.prepare(connection, *declare).await?;
+        match self.connection.lock().await.as_ref() {
+            Some(connection) => self.prepare_on(connection).await,
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    async fn prepare_on(&self, connection: &Connection) -> Result<(), BrokerError> {
+        match &self.needs {
+            Needs::Nothing => Ok(()),
+            Needs::Outcomes => topology::prepare_outcomes(connection, self.declare).await,
+            Needs::All(topology) => topology.prepare(connection, self.declare).await.map(drop),
+        }
     }
 }
 

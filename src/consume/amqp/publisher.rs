@@ -4,6 +4,7 @@
 //! that on a shared channel one caller's returned message could be another's failure, and its own be taken for
 //! confirmed. Within a call that does not matter: a call succeeds or fails as a whole.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::AmqpUrl;
-use super::link::{Link, silent, within};
+use super::link::{Link, Needs, silent, within};
 use crate::consume::{BrokerError, Outgoing, Publisher};
 
 /// Calls that publish at the same time, each on a channel of its own; more wait.
@@ -33,13 +34,22 @@ pub struct AmqpPublisher {
     link: Link,
     places: Semaphore,
     idle: Mutex<Vec<Channel>>,
+    /// Whether something turned out to be gone: then it is declared, or checked, before the next message.
+    missing: AtomicBool,
 }
 
 impl AmqpPublisher {
     /// Connects when it is first used.
     pub fn new(url: &AmqpUrl) -> Self {
-        let link = Link::new(url, "recadero publisher");
-        Self { link, places: Semaphore::new(CHANNELS_MAX), idle: Mutex::default() }
+        let (link, places) = (Link::new(url, "recadero publisher"), Semaphore::new(CHANNELS_MAX));
+        Self { link, places, idle: Mutex::default(), missing: AtomicBool::default() }
+    }
+
+    /// One that publishes outcomes: declares their exchange, or only checks it (`RECADERO_DECLARE`), with every new
+    /// connection and when it turns out to be gone. A process without a router has nobody else who does.
+    #[must_use]
+    pub fn of_outcomes(self, declare: bool) -> Self {
+        Self { link: self.link.preparing(Needs::Outcomes, declare), ..self }
     }
 
     /// Closes the connection. Publishing again opens another.
@@ -56,6 +66,10 @@ impl AmqpPublisher {
     }
 
     async fn channel(&self) -> Result<Channel, BrokerError> {
+        if self.missing.load(Ordering::Relaxed) {
+            self.link.prepare().await?;
+            self.missing.store(false, Ordering::Relaxed);
+        }
         loop {
             let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             match idle {
@@ -81,9 +95,12 @@ impl Publisher for AmqpPublisher {
             self.expect_taken().await?;
             let (portion, others) = rest.split_at(portion(rest));
             // Given up or failed, the channel is dropped: confirmations of this call may still come on it.
-            timeout(CONFIRM_WAIT_MAX, confirmed(&channel, portion))
-                .await
-                .unwrap_or_else(|_| Err(silent(CONFIRM_WAIT_MAX)))?;
+            let confirmed = timeout(CONFIRM_WAIT_MAX, confirmed(&channel, portion)).await;
+            let confirmed = confirmed.unwrap_or_else(|_| Err(silent(CONFIRM_WAIT_MAX)));
+            if matches!(confirmed, Err(BrokerError::Refused(_))) {
+                self.missing.store(true, Ordering::Relaxed);
+            }
+            confirmed?;
             rest = others;
         }
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(channel);

@@ -14,6 +14,7 @@ use crate::rig::rabbit::Rabbit;
 use crate::rig::recadero::Process;
 use crate::rig::redis::{Options, Redis};
 use crate::rig::{PATIENCE, until};
+use crate::service::metric;
 
 #[derive(Parser)]
 enum Cli {
@@ -71,6 +72,61 @@ async fn a_first_start_finds_nothing_there_and_logs_no_error() {
     let process = Process::serve(&several).await;
     let log = process.log();
     assert!(log.contains("RabbitMQ connected") && !log.contains("ERROR") && !log.contains("WARN"), "{log}");
+}
+
+#[tokio::test]
+async fn a_process_that_only_notifies_declares_or_checks_the_exchange_of_outcomes() {
+    let (redis, rabbit) = tokio::join!(Redis::start(Options::default()), Rabbit::shared());
+    let redis = redis.url();
+    let notifier = |declare| {
+        let servers = [("RECADERO_REDIS_URL", &*redis), ("RECADERO_AMQP_URL", rabbit.url())];
+        [servers[0], servers[1], ("RECADERO_ROLES", "notifier"), ("RECADERO_DECLARE", declare)]
+    };
+    let checking = Process::start(&["serve"], &notifier("false"));
+    let says_so = async || {
+        let asked = checking.probe("/readyz").await;
+        asked.is_some_and(|(status, text)| status == 503 && text.contains("recadero.outcomes does not exist; `rec"))
+    };
+    until("it says what is missing", PATIENCE, says_so).await;
+    drop(Process::serve(&notifier("true")).await);
+
+    let connection = rabbit.connection().await;
+    let channel = connection.create_channel().await.unwrap();
+    let passive = lapin::options::ExchangeDeclareOptions { passive: true, ..Default::default() };
+    let declared = channel.exchange_declare(
+        "recadero.outcomes".into(),
+        lapin::ExchangeKind::Topic,
+        passive,
+        FieldTable::default(),
+    );
+    declared.await.unwrap();
+    let ready = async || checking.probe("/readyz").await.is_some_and(|(status, _)| status == 200);
+    until("it sees what the other declared", PATIENCE, ready).await;
+}
+
+/// Connected is when all queues are, and what keeps them from being so is told once.
+#[tokio::test]
+async fn broker_connected_speaks_for_all_queues() {
+    let (redis, rabbit) = tokio::join!(Redis::start(Options::default()), Rabbit::shared());
+    prepare(&url(&rabbit), &of(3), true).await.unwrap();
+    let servers = [("RECADERO_REDIS_URL", &*redis.url()), ("RECADERO_AMQP_URL", rabbit.url())];
+    let others = [("RECADERO_AMQP_QUEUES", "3"), ("RECADERO_DECLARE", "false")];
+    let process = Process::serve(&[servers[0], servers[1], others[0], others[1]]).await;
+    let connection = rabbit.connection().await;
+    let channel = connection.create_channel().await.unwrap();
+    for queue in 0..2 {
+        channel.queue_delete(of(3).queue(queue).into(), Default::default()).await.unwrap();
+    }
+    until("it is not connected", PATIENCE, async || metric(&process, "recadero_broker_connected").await == 0.0).await;
+    // The third queue stays subscribed to, the others are tried over and over.
+    for _ in 0..20 {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        assert_eq!(metric(&process, "recadero_broker_connected").await, 0.0);
+    }
+    prepare(&url(&rabbit), &of(3), true).await.unwrap();
+    until("it is connected", PATIENCE, async || metric(&process, "recadero_broker_connected").await == 1.0).await;
+    let log = process.log();
+    assert_eq!(log.matches("RabbitMQ is not there").count(), 1, "{log}");
 }
 
 #[tokio::test]
