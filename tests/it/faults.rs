@@ -6,14 +6,17 @@
 //!
 //! The tests run in a shortened form; `RECADERO_FAULTS=full` makes them longer.
 
+mod broker;
 mod durability;
 mod isolation;
 mod ledger;
+mod network;
 mod processes;
 mod proxy;
 mod quota;
 mod rabbit;
 mod redis;
+mod script;
 mod site;
 mod stops;
 mod upstream;

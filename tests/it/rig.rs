@@ -5,6 +5,7 @@
 //! all tests share (a test that kills Redis would be everybody's concern). RabbitMQ is the exception, since it takes
 //! seconds to start: tests that do no harm to it share a node and have a virtual host each.
 
+pub mod cluster;
 pub mod guard;
 pub mod ports;
 pub mod publish;

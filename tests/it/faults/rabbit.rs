@@ -18,17 +18,18 @@ use crate::rig::until;
 const LANES: [u16; 8] = [1, 1, 1, 1, 1, 1, 1, 4];
 
 /// Until RabbitMQ has a new queue's name on its disk; see `Rabbit::kill`.
-const WRITTEN: Duration = Duration::from_secs(2);
+pub const WRITTEN: Duration = Duration::from_secs(2);
 
 /// Where events go that can never be delivered.
-const REJECTED: &str = "recadero.rejected";
+pub const REJECTED: &str = "recadero.rejected";
 
-async fn receiver() -> Receiver {
+/// One that takes ten milliseconds.
+pub async fn receiver() -> Receiver {
     Receiver::start(|_| Answer::ok().after(ms(10))).await
 }
 
 /// The URL of a RabbitMQ through a proxy, with a heartbeat of two seconds.
-async fn proxied(rabbit: &Rabbit) -> (Proxy, String) {
+pub async fn proxied(rabbit: &Rabbit) -> (Proxy, String) {
     let mut url = url::Url::parse(rabbit.url()).unwrap();
     let proxy = Proxy::to(url.port().unwrap()).await;
     url.set_port(Some(proxy.port())).unwrap();

@@ -35,9 +35,17 @@ impl Rabbit {
         Self::start_with(&[]).await
     }
 
-    /// The same, with more lines of `rabbitmq.conf`.
+    /// The same, with more lines of `rabbitmq.conf`; those that begin with `-` are arguments of Erlang's.
     pub async fn start_with(lines: &[&str]) -> Self {
-        let node = Node::start(0, lines).await;
+        Self::of(Node::start(0, lines, &[]).await)
+    }
+
+    /// One of a cluster, with these variables for `rabbit.sh`.
+    pub(super) async fn start_among(lines: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::of(Node::start(0, lines, variables).await)
+    }
+
+    fn of(node: Node) -> Self {
         Self { url: format!("{}/%2f", node.base()), own: Some(node) }
     }
 
@@ -48,7 +56,7 @@ impl Rabbit {
         let (base, claims) = match (std::env::var(SHARED_URL), std::env::var_os(SHARED_CLAIMS)) {
             (Ok(url), Some(claims)) => (url, PathBuf::from(claims)),
             _ => {
-                let node = NODE.get_or_init(|| Node::start(VHOSTS, &[])).await;
+                let node = NODE.get_or_init(|| Node::start(VHOSTS, &[], &[])).await;
                 (node.base(), node.directory.path().to_path_buf())
             }
         };
@@ -120,15 +128,17 @@ struct Node {
     server: Option<Guarded>,
     vhosts: usize,
     lines: Vec<String>,
+    variables: Vec<(String, String)>,
     port: Port,
     directory: TempDir,
 }
 
 impl Node {
-    async fn start(vhosts: usize, lines: &[&str]) -> Self {
+    async fn start(vhosts: usize, lines: &[&str], variables: &[(&str, &str)]) -> Self {
         let directory = tempfile::Builder::new().prefix("recadero-rabbit-").tempdir().unwrap();
         let lines = lines.iter().map(ToString::to_string).collect();
-        let mut node = Self { server: None, vhosts, lines, port: Port::take(), directory };
+        let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        let mut node = Self { server: None, vhosts, lines, variables, port: Port::take(), directory };
         node.launch().await;
         node
     }
@@ -143,7 +153,8 @@ impl Node {
         command
             .arg(self.directory.path())
             .args([self.port.number().to_string(), self.vhosts.to_string()])
-            .args(&self.lines);
+            .args(&self.lines)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)));
         let mut server = Guarded::start("rabbitmq-server", command, &self.directory.path().join("log"));
         server.ready(PATIENCE, async |log| log.contains("Server startup complete")).await;
         self.server = Some(server);

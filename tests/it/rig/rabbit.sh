@@ -1,12 +1,14 @@
 #!/bin/sh
 # Becomes a RabbitMQ node that lives in DIRECTORY and listens on 127.0.0.1:PORT, with nothing shared with any other:
 #
-#   rabbit.sh DIRECTORY PORT VHOSTS [LINE OF rabbitmq.conf...]
+#   rabbit.sh DIRECTORY PORT VHOSTS [LINE OF rabbitmq.conf | -ERLANG ARGUMENT...]
 #
 # It has the virtual host `/`, VHOSTS more by the names `t0`, `t1`, … (for tests that share the node: the names in them
 # are fixed by the contract), the user guest, and the consistent-hash exchange. It neither listens for other Erlang nodes nor
-# starts or asks epmd, a daemon that would outlive it; so rabbitmqctl cannot reach it: look at it by AMQP. Starting again
-# in the same DIRECTORY keeps the data. Ready when it has printed "Server startup complete".
+# starts or asks epmd, a daemon that would outlive it; so rabbitmqctl cannot reach it: look at it by AMQP. Unless
+# RIG_NODE, RIG_EPMD and RIG_DIST name it, the port of the test's own epmd and its port for other nodes: then it is one of a
+# cluster (tests/it/rig/cluster.rs). Starting again in the same DIRECTORY keeps the data. Ready when it has printed "Server
+# startup complete".
 set -eu
 directory=$1
 port=$2
@@ -28,7 +30,13 @@ log.console.level = info
 log.file = false
 load_definitions = $directory/definitions.json
 END
-for line in "$@"; do echo "$line" >>rabbitmq.conf; done
+arguments='+S 1:1'
+for line in "$@"; do
+    case "$line" in
+        -*) arguments="$arguments $line" ;;
+        *) echo "$line" >>rabbitmq.conf ;;
+    esac
+done
 
 {
     hosts='{"name":"/"}'
@@ -45,10 +53,19 @@ for line in "$@"; do echo "$line" >>rabbitmq.conf; done
 echo '[rabbitmq_consistent_hash_exchange].' >plugins
 : >env.conf
 
-# -dist_listen and -start_epmd: no Erlang port and no daemon. -erl_epmd_port: the node asks for its own port once, at the
-# start; a fixed answer keeps it from looking for an epmd.
+node=${RIG_NODE:-rig}@localhost
+if [ -n "${RIG_EPMD:-}" ]; then
+    arguments="$arguments -start_epmd false -setcookie rig -kernel inet_dist_use_interface {127,0,0,1}"
+else
+    # -dist_listen and -start_epmd: no Erlang port and no daemon. -erl_epmd_port: the node asks for its own port once, at
+    # the start; a fixed answer keeps it from looking for an epmd.
+    arguments="$arguments -dist_listen false -start_epmd false -erl_epmd_port 1"
+fi
+
 exec env -i PATH="$PATH" HOME="$directory" LANG=C.UTF-8 \
-    RABBITMQ_NODENAME=rig@localhost \
+    ERL_EPMD_PORT="${RIG_EPMD:-1}" \
+    RABBITMQ_DIST_PORT="${RIG_DIST:-1}" \
+    RABBITMQ_NODENAME="$node" \
     RABBITMQ_CONF_ENV_FILE="$directory/env.conf" \
     RABBITMQ_CONFIG_FILE="$directory/rabbitmq.conf" \
     RABBITMQ_ADVANCED_CONFIG_FILE="$directory/advanced.config" \
@@ -58,5 +75,5 @@ exec env -i PATH="$PATH" HOME="$directory" LANG=C.UTF-8 \
     RABBITMQ_LOG_BASE="$directory/logs" \
     RABBITMQ_PID_FILE="$directory/pid" \
     RABBITMQ_ALLOW_INPUT=1 \
-    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+S 1:1 -sname rig@localhost -dist_listen false -start_epmd false -erl_epmd_port 1" \
+    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-sname $node $arguments" \
     "$server" -noinput
