@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::proxy::Proxy;
+use super::proxy::{Mode, Proxy};
 use super::rabbit::{REJECTED, WRITTEN, receiver};
 use super::site::{QUEUE, Site, connect, idle, metric, queue_depth};
 use super::upstream::{Plan, Traffic};
-use super::{ARRIVAL, sized};
+use super::{ARRIVAL, ms, sized};
 use crate::rig::cluster::Cluster;
 use crate::rig::publish::{Publisher, headers};
 use crate::rig::rabbit::Rabbit;
@@ -99,8 +99,12 @@ async fn of_three_nodes_the_queues_leader_is_killed_and_nothing_is_lost_or_repea
     let traffic = Traffic::start(url.as_str(), Plan::new(LANES.len(), sized(3_000, 20_000)));
     receiver.wait_for(200, ARRIVAL).await;
 
+    // What is appended now is not acknowledged.
+    balancer.set(Mode::Deaf);
+    tokio::time::sleep(ms(300)).await;
     cluster.nodes[0].kill();
     balancer.turn(port(&cluster.nodes[1]));
+    balancer.set(Mode::Pass);
     balancer.cut();
     receiver.wait_for(receiver.count() + 200, ARRIVAL).await;
     assert!(!traffic.is_finished(), "the traffic ended before the kill");

@@ -70,6 +70,9 @@ async fn a_network_that_swallows_everything_is_noticed_and_loses_and_repeats_not
     let traffic = Traffic::start(behind.rabbit.url(), plan);
     for _ in 0..sized(1, 5) {
         behind.receiver.wait_for(behind.receiver.count() + 100, ARRIVAL).await;
+        // Acknowledgements are the first to be swallowed.
+        behind.proxy.set(Mode::Deaf);
+        tokio::time::sleep(ms(300)).await;
         behind.proxy.set(Mode::BlackHole);
         let noticed = async || metric(&behind.process, "broker_connected", "").await == 0.0;
         until("two heartbeats were missed", ARRIVAL, noticed).await;
