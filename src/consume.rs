@@ -43,6 +43,8 @@ pub const DETAIL_HEADER: &str = "recadero-detail";
 pub const USER_HEADER: &str = "recadero-user-id";
 /// The header that carries a rejected message's `expiration`.
 pub const EXPIRATION_HEADER: &str = "recadero-expiration";
+/// The header that names those of a rejected message for which a frame had no room, besides the reason.
+pub const OMITTED_HEADER: &str = "recadero-omitted";
 /// The topic exchange of what happened (contract, section 2).
 pub const OUTCOMES: &str = "recadero.outcomes";
 /// The most bytes of a routing key, of AMQP 0-9-1's short strings.

@@ -6,8 +6,10 @@
 //!
 //! - `link`: one connection, made when it is needed and again after a loss;
 //! - `subscription`: one consumer on a channel of its own;
-//! - `publisher`: confirmed publishing.
+//! - `publisher`: confirmed publishing;
+//! - `fit`: what a frame has room for.
 
+mod fit;
 mod link;
 mod publisher;
 mod subscription;

@@ -153,6 +153,27 @@ async fn every_reason_ends_in_rejected_and_its_neighbours_arrive_in_order() {
     assert_eq!(count, expected.iter().filter(|(reason, _)| *reason == "not_json").count() as f64);
 }
 
+/// Headers travel in one frame, which has a limit; nothing can be added to those that fill it.
+#[tokio::test]
+async fn headers_that_leave_no_room_for_a_reason_do_not_stop_the_intake() {
+    let service = Service::start(&[]).await;
+    let receiver = Receiver::ok().await;
+    service.connect("acme", &receiver.url()).await;
+    let mut rejected = Rejected::consume(&service.rabbit).await;
+    for (bytes, stays) in [(130_000, true), (130_960, false)] {
+        let large = headers(&[("workspace_id", text("acme")), ("large", text(&"x".repeat(bytes)))]);
+        service.publisher.message(EXCHANGE, "message.sent", large.with_message_id("1".into()), b"{").await;
+        let (reason, _, (_, properties, body)) = rejected.next().await;
+        assert_eq!((reason.as_str(), &body[..]), ("not_json", &b"{"[..]));
+        let headers = properties.headers().clone().unwrap();
+        let (large, omitted) = (headers.inner().get("large"), headers.inner().get("recadero-omitted"));
+        assert_eq!((large.is_some(), omitted.cloned()), (stays, (!stays).then(|| text("large"))));
+        assert!(headers.inner().contains_key("workspace_id"));
+    }
+    service.publisher.event("message.sent", "acme", "2", b"{}").await;
+    receiver.wait_for(1, SOON).await;
+}
+
 #[tokio::test]
 async fn what_is_just_inside_the_limits_is_delivered() {
     let service = Service::start(&[("RECADERO_EXTRA_EVENT_TYPES", "order.placed")]).await;

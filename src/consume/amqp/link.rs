@@ -70,6 +70,12 @@ impl Link {
         self.connection.lock().await.as_ref().is_some_and(|connection| connection.status().blocked())
     }
 
+    /// The largest frame that RabbitMQ takes on this connection, in bytes; 0 is no limit.
+    pub(super) async fn frame_bytes_max(&self) -> usize {
+        let present = self.connection.lock().await;
+        present.as_ref().map_or(0, |connection| connection.configuration().frame_max() as usize)
+    }
+
     /// Says goodbye to RabbitMQ, which logs a warning about those who do not.
     pub(super) async fn close(&self) {
         if let Some(connection) = self.connection.lock().await.take() {

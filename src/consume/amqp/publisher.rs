@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::AmqpUrl;
+use super::fit::fit;
 use super::link::{Link, Needs, silent, within};
 use crate::consume::{BrokerError, Outgoing, Publisher};
 
@@ -90,12 +91,13 @@ impl Publisher for AmqpPublisher {
         let _place = self.places.acquire().await.expect("the semaphore is never closed");
         self.expect_taken().await?;
         let channel = self.channel().await?;
+        let frame_bytes_max = self.link.frame_bytes_max().await;
         let mut rest = &messages[..];
         while !rest.is_empty() {
             self.expect_taken().await?;
             let (portion, others) = rest.split_at(portion(rest));
             // Given up or failed, the channel is dropped: confirmations of this call may still come on it.
-            let confirmed = timeout(CONFIRM_WAIT_MAX, confirmed(&channel, portion)).await;
+            let confirmed = timeout(CONFIRM_WAIT_MAX, confirmed(&channel, portion, frame_bytes_max)).await;
             let confirmed = confirmed.unwrap_or_else(|_| Err(silent(CONFIRM_WAIT_MAX)));
             if matches!(confirmed, Err(BrokerError::Refused(_))) {
                 self.missing.store(true, Ordering::Relaxed);
@@ -124,13 +126,13 @@ fn portion(messages: &[Outgoing]) -> usize {
     messages.iter().take(PORTION_MESSAGES_MAX).take_while(fits).count().max(1)
 }
 
-async fn confirmed(channel: &Channel, messages: &[Outgoing]) -> Result<(), BrokerError> {
+async fn confirmed(channel: &Channel, messages: &[Outgoing], frame_bytes_max: usize) -> Result<(), BrokerError> {
     let mut confirmations = Vec::with_capacity(messages.len());
     let mut unsent = None;
     for message in messages {
         let (exchange, routing_key) = (short(&message.exchange)?, short(&message.routing_key)?);
         let options = BasicPublishOptions { mandatory: message.mandatory, immediate: false };
-        let properties = message.properties.clone();
+        let properties = fit(message.properties.clone(), frame_bytes_max);
         match channel.basic_publish(exchange, routing_key, options, &message.body, properties).await {
             Ok(confirmation) => confirmations.push(confirmation),
             Err(error) => {
