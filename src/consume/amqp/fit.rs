@@ -11,10 +11,10 @@ use crate::consume::OMITTED_HEADER;
 
 /// What a frame holds besides the properties: type, channel, size and end; class, weight, size of the body and flags.
 const FRAME_BYTES: usize = 8 + 14;
-/// What the header that names the omitted takes at most.
-const OMITTED_BYTES: usize = 256;
-/// What the names in it take at most.
-const NAMES_BYTES: usize = 200;
+/// The most characters of the names of what was omitted.
+const NAMES_CHARS_MAX: usize = 200;
+/// What the header with them takes at most.
+const OMITTED_BYTES: usize = 4 * NAMES_CHARS_MAX + 32;
 /// What our own headers begin with.
 const OURS: &str = "recadero-";
 
@@ -37,7 +37,7 @@ pub(super) fn fit(properties: BasicProperties, frame_bytes_max: usize) -> BasicP
         kept.remove(&name);
         names = if names.is_empty() { name.to_string() } else { format!("{names}, {name}") };
     }
-    names.truncate(names.floor_char_boundary(NAMES_BYTES));
+    let names: String = names.chars().take(NAMES_CHARS_MAX).collect();
     kept.insert(OMITTED_HEADER.into(), AMQPValue::LongString(names.into()));
     properties.with_headers(FieldTable::from(kept))
 }
