@@ -57,8 +57,12 @@ async fn connections_that_are_reset_lose_and_repeat_nothing() {
     let traffic = Traffic::start(behind.rabbit.url(), Plan::new(LANES.len(), sized(1_500, 20_000)));
     behind.receiver.wait_for(50, ARRIVAL).await;
     for _ in 0..sized(12, 200) {
+        // What is appended now is not acknowledged.
+        behind.proxy.set(Mode::Deaf);
+        tokio::time::sleep(ms(50)).await;
         behind.proxy.reset();
-        tokio::time::sleep(ms(170)).await;
+        behind.proxy.set(Mode::Pass);
+        tokio::time::sleep(ms(120)).await;
     }
     behind.arrived("reset", traffic).await;
 }
