@@ -15,8 +15,9 @@
 //! - When the store goes away in the middle, nobody is blamed, and the batch begins again.
 //!
 //! A store in trouble that is well again just between an event's last refusal and its successor's turn costs that one
-//! event its place. And what a crash of the process forgets is the bar. An event that was refused over and over, whose successor went in
-//! without an answer, and which the store then takes after all, could follow its successor; nothing else can.
+//! event its place. And a process that takes the queue over knows no bar: an event that was refused over and over, whose
+//! successor went in but was not acknowledged yet, and which the store then takes after all, could follow it there.
+//! Nothing else can.
 //!
 //! Rejected: a synthetic event as the witness. It has no lane, so it goes in where everything that has one is refused,
 //! and the whole queue would follow the first event.
