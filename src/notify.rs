@@ -52,7 +52,7 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 #[async_trait]
 pub trait Courier: Send + Sync {
     /// Sends a notice; when this answers `Ok`, the other side has it. An error is one line for the log. After
-    /// [`SEND_MAX`] it is given up, and counts as failed.
+    /// fifteen seconds it is given up, and counts as failed.
     async fn send(&self, notice: &Notice) -> Result<(), String>;
 }
 
@@ -75,7 +75,7 @@ impl Couriers {
 }
 
 /// Drains the outbox of all partitions until `stop`. Several processes may do so at once; leases keep them apart. What is
-/// being sent then is finished and recorded, which takes [`SEND_MAX`] and [`SETTLE_MAX`] at most.
+/// being sent then is finished and recorded, which takes half a minute at most.
 pub async fn run(
     partitions: u16,
     store: Arc<dyn Store>,
