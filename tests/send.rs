@@ -3,6 +3,8 @@
 // Tests may panic and ask for the time.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
+#[path = "send/names.rs"]
+mod names;
 #[path = "send/receivers.rs"]
 mod receivers;
 
@@ -17,7 +19,8 @@ use http::{HeaderMap, HeaderValue};
 use recadero::clock::Clock;
 use recadero::decide::attempt::{Answer, Attempted, Reason};
 use recadero::deliver::guard::Guard;
-use recadero::deliver::guard::resolve::{Lookup, SystemLookup};
+use recadero::deliver::guard::resolve::Lookup;
+use recadero::deliver::guard::system::SystemLookup;
 use recadero::deliver::send::{EgressProxy, HttpOptions, HttpSender, Request, Sender as _};
 
 use receivers::{Receiver, Tls, answering, head_of, write};
@@ -40,7 +43,7 @@ struct Set {
 impl Default for Set {
     fn default() -> Self {
         let options = HttpOptions { timeout: AMPLE, extra_roots: None, egress_proxy: None };
-        Self { options, allowed: vec!["127.0.0.1/32"], lookup: Arc::new(SystemLookup) }
+        Self { options, allowed: vec!["127.0.0.1/32"], lookup: Arc::new(SystemLookup::new()) }
     }
 }
 

@@ -26,7 +26,7 @@ use crate::decide::event_types::EventTypes;
 use crate::decide::ids::{EndpointId, EventType, WorkspaceId};
 use crate::decide::policy::Policy;
 use crate::deliver::guard::Guard;
-use crate::deliver::guard::resolve::SystemLookup;
+use crate::deliver::guard::system::SystemLookup;
 use crate::deliver::send::{HttpOptions, HttpSender};
 use crate::deliver::sign::Secret;
 use crate::observe::log;
@@ -105,7 +105,7 @@ async fn demo(options: &Options) -> anyhow::Result<()> {
         allow_ports: None,
     };
     let http = HttpOptions { timeout: pace.policy.timeout, extra_roots: None, egress_proxy: None };
-    let sender = HttpSender::new(&http, Arc::new(guard.clone()), Arc::new(SystemLookup), clock.clone())?;
+    let sender = HttpSender::new(&http, Arc::new(guard.clone()), Arc::new(SystemLookup::new()), clock.clone())?;
 
     let workspace = WorkspaceId::trusted(WORKSPACE);
     let names = set_up(&*store, &workspace, &receivers, &clock).await?;

@@ -12,7 +12,7 @@ use crate::app::{self, Parts};
 use crate::clock::Clock;
 use crate::config::{ConfigError, Settings};
 use crate::consume::amqp::{AmqpBroker, AmqpPublisher};
-use crate::deliver::guard::resolve::SystemLookup;
+use crate::deliver::guard::system::SystemLookup;
 use crate::deliver::send::{HttpOptions, HttpSender};
 use crate::observe::health::{Health, ops};
 use crate::observe::log::{self, LogTap};
@@ -173,8 +173,9 @@ fn parts(settings: &Settings, store: Arc<RedisStore>, signals: Signals) -> anyho
         egress_proxy: egress.proxy.clone(),
     };
     let clock = Clock::system();
-    let sender = HttpSender::new(&options, Arc::new(egress.guard.clone()), Arc::new(SystemLookup), clock.clone())
-        .map_err(|error| ConfigError::of("ca-file", error))?;
+    let sender =
+        HttpSender::new(&options, Arc::new(egress.guard.clone()), Arc::new(SystemLookup::new()), clock.clone())
+            .map_err(|error| ConfigError::of("ca-file", error))?;
     Ok(Parts { store, broker: Arc::new(broker), publisher, sender: Arc::new(sender), clock, signals })
 }
 

@@ -12,8 +12,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use url::{Host, Url};
 
+pub mod dns;
 mod registry;
 pub mod resolve;
+pub mod system;
 
 use registry::Verdict;
 

@@ -43,6 +43,7 @@ fn known(error: &(dyn Error + 'static)) -> Option<(Reason, String)> {
 fn of_name(problem: &ResolveError) -> Reason {
     match problem {
         ResolveError::Blocked(_) => Reason::Blocked,
+        ResolveError::Unresolved(why) if why.kind() == io::ErrorKind::TimedOut => Reason::Timeout,
         ResolveError::Unresolved(_) | ResolveError::NoAddress => Reason::Dns,
     }
 }
