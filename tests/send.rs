@@ -7,6 +7,8 @@
 mod names;
 #[path = "send/receivers.rs"]
 mod receivers;
+#[path = "send/suspend.rs"]
+mod suspend;
 
 use std::io;
 use std::net::IpAddr;
@@ -38,12 +40,13 @@ struct Set {
     options: HttpOptions,
     allowed: Vec<&'static str>,
     lookup: Arc<dyn Lookup>,
+    clock: Clock,
 }
 
 impl Default for Set {
     fn default() -> Self {
         let options = HttpOptions { timeout: AMPLE, extra_roots: None, egress_proxy: None };
-        Self { options, allowed: vec!["127.0.0.1/32"], lookup: Arc::new(SystemLookup::new()) }
+        Self { options, allowed: vec!["127.0.0.1/32"], lookup: Arc::new(SystemLookup::new()), clock: Clock::system() }
     }
 }
 
@@ -61,7 +64,7 @@ impl Set {
     fn sender(&self) -> HttpSender {
         let allow_nets = self.allowed.iter().map(|net| net.parse().unwrap()).collect();
         let guard = Guard { allow_http: true, allow_nets, allow_ports: None };
-        HttpSender::new(&self.options, Arc::new(guard), self.lookup.clone(), Clock::system()).unwrap()
+        HttpSender::new(&self.options, Arc::new(guard), self.lookup.clone(), self.clock.clone()).unwrap()
     }
 
     async fn post(&self, url: &str) -> Attempted {

@@ -42,7 +42,7 @@ pub use client::SetupError;
 pub use egress::EgressProxy;
 pub use tls::install_crypto;
 
-use body::{Begun, Posted};
+use body::{Begun, Deadline, Posted};
 use client::Client;
 
 /// Everything that one POST needs. Cheap to make: the URL is parsed once per endpoint, the body shared.
@@ -112,7 +112,8 @@ impl HttpSender {
             return failed(Reason::Blocked, problem.to_string());
         }
         let sent = Begun::default();
-        let body = Posted::new(request.body, sent.clone());
+        let deadline = Deadline { clock: self.clock.clone(), at: begun + self.timeout };
+        let body = Posted::new(request.body, sent.clone(), deadline);
         let mut limit = limit;
         let response = tokio::select! {
             biased;

@@ -191,7 +191,8 @@ impl Log {
         succeeded
     }
 
-    fn note(&self, request: String) {
+    /// Writes a request down, or what came in place of one.
+    pub fn note(&self, request: String) {
         self.0.requests.lock().unwrap().push(request);
     }
 }

@@ -10,6 +10,7 @@ use std::io;
 use hyper_util::client::legacy;
 use rustls::CertificateError;
 
+use super::body::TooLate;
 use super::excerpt::clean;
 use crate::decide::attempt::Reason;
 use crate::deliver::guard::resolve::ResolveError;
@@ -28,6 +29,9 @@ fn known(error: &(dyn Error + 'static)) -> Option<(Reason, String)> {
     // The particular before the general: a refused certificate is also a failure to connect.
     if let Some(problem) = find::<ResolveError>(error) {
         return Some((of_name(problem), problem.to_string()));
+    }
+    if let Some(problem) = find::<TooLate>(error) {
+        return Some((Reason::Timeout, problem.to_string()));
     }
     if let Some(problem) = find::<rustls::Error>(error) {
         return Some((Reason::Tls, tls(problem)));
