@@ -5,6 +5,8 @@
 
 #[path = "send/names.rs"]
 mod names;
+#[path = "send/protocols.rs"]
+mod protocols;
 #[path = "send/receivers.rs"]
 mod receivers;
 #[path = "send/suspend.rs"]
@@ -309,21 +311,6 @@ async fn an_https_server_at_an_http_url_is_protocol() {
     let receiver = Receiver::start_tls(&tls, answering("")).await;
     let attempted = Set::default().post(&receiver.url()).await;
     assert!(matches!(attempted.answer, Answer::Failed { reason: Reason::Protocol, .. }), "{attempted:?}");
-}
-
-#[tokio::test]
-async fn http_2_is_spoken_where_the_receiver_has_it() {
-    let tls = Tls::new("receiver.example", &[b"h2", b"http/1.1"]);
-    let receiver = Receiver::start_h2(&tls, 200).await;
-    let mut set = Set::lookup(to("127.0.0.1"));
-    set.options.extra_roots = Some(tls.pem.clone().into_bytes());
-    let sender = set.sender();
-    for _ in 0..3 {
-        let attempted = post(&sender, &receiver.https("receiver.example")).await;
-        assert_eq!(attempted.answer, Answer::Status { status: 200, excerpt: "HTTP/2.0".to_owned() });
-    }
-    assert_eq!(receiver.connections(), 1);
-    assert_eq!(receiver.requests(), ["{\"n\":1.0}"; 3]);
 }
 
 #[tokio::test]

@@ -7,11 +7,8 @@
 //! cannot be copied (`send/body.rs`), so no layer of the client could send it twice if it wanted. What remains is
 //! hyper-util's pool, which tries again when a pooled connection turns out to be closed: only while the request is
 //! still in the connection's queue, unencoded. Once hyper has taken it out, an HTTP/1 or HTTP/2 failure never hands
-//! it back (`TrySendError::message` is `None`), and a fresh connection is never tried twice.
-//!
-//! reqwest does this for direct deliveries. It cannot send a CONNECT that names an address while TLS checks the
-//! name, so deliveries through an egress proxy use hyper-util, which reqwest stands on, with a connector of our own
-//! (`send/egress.rs`); both are one [`HttpSender`].
+//! it back (`TrySendError::message` is `None`), and a fresh connection is never tried twice. Where a receiver speaks
+//! HTTP/2 alone a second connection is made (`send/connect.rs`), before the request is asked for.
 
 use std::fmt;
 use std::pin::Pin;
@@ -32,18 +29,20 @@ use crate::deliver::guard::resolve::{Lookup, Resolver};
 mod body;
 mod classify;
 mod client;
+mod connect;
 mod egress;
 mod excerpt;
 pub mod headers;
 pub mod own;
 mod tls;
 
-pub use client::SetupError;
 pub use egress::EgressProxy;
-pub use tls::install_crypto;
+pub use tls::{SetupError, install_crypto};
 
 use body::{Begun, Deadline, Posted};
 use client::Client;
+use connect::Way;
+use egress::EgressConnector;
 
 /// Everything that one POST needs. Cheap to make: the URL is parsed once per endpoint, the body shared.
 #[derive(Clone, Debug)]
@@ -97,11 +96,11 @@ impl HttpSender {
     ) -> Result<Self, SetupError> {
         let tls = tls::config(options.extra_roots.as_deref())?;
         let resolver = Resolver::new(guard.clone(), lookup);
-        let client = match &options.egress_proxy {
-            None => Client::direct(tls, resolver)?,
-            Some(proxy) => Client::proxied(tls, resolver, proxy),
+        let way = match &options.egress_proxy {
+            None => Way::Direct(connect::tcp(resolver)),
+            Some(proxy) => Way::Proxied(EgressConnector::new(proxy, resolver)),
         };
-        Ok(Self { client, guard, clock, timeout: options.timeout })
+        Ok(Self { client: Client::new(way, &tls), guard, clock, timeout: options.timeout })
     }
 
     async fn attempt(&self, request: Request, begun: Duration, limit: Pin<&mut Sleep>) -> Attempted {

@@ -75,24 +75,22 @@ impl Receiver {
         .await
     }
 
-    /// An HTTP/2 receiver, which answers with the protocol's name.
-    pub async fn start_h2(tls: &Tls, status: u16) -> Self {
+    /// A receiver that speaks what TLS agreed on, and answers with the protocol's name.
+    pub async fn start_hyper(tls: &Tls) -> Self {
         use http_body_util::{BodyExt as _, Full};
         use hyper_util::rt::{TokioExecutor, TokioIo};
-        Self::start_tls(tls, move |log, stream| async move {
+        Self::start_tls(tls, |log, stream| async move {
             let service = hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
                 let log = log.clone();
                 async move {
                     let version = format!("{:?}", request.version());
                     let body = request.into_body().collect().await?.to_bytes();
                     log.note(String::from_utf8_lossy(&body).into_owned());
-                    let response = http::Response::builder().status(status);
-                    Ok::<_, hyper::Error>(response.body(Full::<bytes::Bytes>::from(version)).unwrap())
+                    Ok::<_, hyper::Error>(http::Response::new(Full::<bytes::Bytes>::from(version)))
                 }
             });
-            let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+            let _ = server.serve_connection(TokioIo::new(stream), service).await;
         })
         .await
     }

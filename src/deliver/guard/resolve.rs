@@ -4,7 +4,7 @@
 //! public and forbidden addresses is reached at its public ones.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -69,18 +69,6 @@ impl Resolver {
             (true, Some(why)) => Err(ResolveError::Blocked(why)),
             (true, None) => Err(ResolveError::NoAddress),
         }
-    }
-}
-
-impl reqwest::dns::Resolve for Resolver {
-    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
-        let resolver = self.clone();
-        Box::pin(async move {
-            let addresses = Self::resolve(&resolver, name.as_str()).await?;
-            // Port 0 stands for the URL's.
-            let dialled = addresses.into_iter().map(|address| SocketAddr::new(address, 0));
-            Ok(Box::new(dialled) as reqwest::dns::Addrs)
-        })
     }
 }
 

@@ -1,8 +1,7 @@
 //! The request's body: sent once, never late, and able to say that its sending began.
 //!
 //! The client asks for it only when a connection stands, which tells a hang before the connection from one after
-//! it. A plain [`Bytes`] body cannot tell, and can be copied: reqwest's retry layer would copy body and headers of
-//! every request in advance.
+//! it. A plain [`Bytes`] body cannot tell.
 //!
 //! It also is the last place to stop a request. The limit of an attempt is a timer, and timers stand still while the
 //! machine is suspended; by the time it wakes the lane may be another worker's. So the body asks the clock that runs

@@ -1,20 +1,21 @@
-//! The HTTP client: reqwest, or hyper-util through an egress proxy, set up alike.
+//! The HTTP client: hyper-util's pool of connections over our own [`Connector`].
+//!
+//! reqwest, which does the same, was rejected: it can neither send a CONNECT that names an address while TLS checks
+//! the name, nor speak HTTP/1.1 with everybody but those who speak only HTTP/2; and most of what it adds
+//! (redirects, proxies, retries, cookies, decompression) would have to be switched off.
 
 use std::error::Error;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, Method, Response, Uri};
-use http_body_util::BodyExt as _;
-use http_body_util::combinators::UnsyncBoxBody;
-use hyper_rustls::HttpsConnector;
+use http::header::ACCEPT;
+use http::{HeaderMap, HeaderValue, Method, Response, Uri};
+use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use url::Url;
 
 use super::body::Posted;
-use super::egress::{EgressConnector, EgressProxy};
-use crate::deliver::guard::resolve::Resolver;
+use super::connect::{Connector, Way};
 
 /// How long a connection may wait for its lane's next event. Below the 5 s after which Node and Apache close idle
 /// connections: a POST that meets a closing connection is a failed attempt, since it cannot be known whether it was
@@ -29,6 +30,11 @@ const IDLE_PER_HOST_MAX: usize = 128;
 /// What an HTTP/2 receiver may send us before we ask for more: 16 KiB are read, hyper's defaults are megabytes.
 const HTTP2_WINDOW_BYTES: u32 = 65_535;
 
+/// How often an HTTP/2 connection with requests under way is asked whether it lives, and how soon it must answer. One
+/// connection carries all endpoints of its host: when it is dead, their attempts should not go on finding that out.
+const HTTP2_PING_EVERY: Duration = Duration::from_secs(2);
+const HTTP2_PING_WITHIN: Duration = Duration::from_secs(2);
+
 /// Response headers beyond this many are an error, over HTTP/1; over HTTP/2 the bound is [`HTTP2_HEADER_BYTES_MAX`].
 const HTTP1_HEADERS_MAX: usize = 100;
 
@@ -38,84 +44,35 @@ const HTTP2_HEADER_BYTES_MAX: u32 = 16 * 1024;
 /// Any error on the way to a status line; [`super::classify`] reads it.
 pub type SendError = Box<dyn Error + Send + Sync>;
 
-/// A response's body, whichever client brought it.
-pub type ResponseBody = UnsyncBoxBody<Bytes, SendError>;
-
-/// Why the client cannot be set up.
-#[derive(Debug, thiserror::Error)]
-pub enum SetupError {
-    /// The extra roots are no certificates.
-    #[error("the extra root certificates cannot be read: {0}")]
-    ExtraRoots(String),
-    /// reqwest refused its settings.
-    #[error("the HTTP client cannot be set up: {0}")]
-    Client(#[from] reqwest::Error),
-}
-
-/// Either client.
-pub enum Client {
-    /// To the endpoints' own addresses.
-    Direct(reqwest::Client),
-    /// Through a proxy.
-    Proxied(Box<legacy::Client<HttpsConnector<EgressConnector>, Posted>>),
-}
+/// One pool of connections.
+pub struct Client(legacy::Client<Connector, Posted>);
 
 impl Client {
-    /// A client that connects to what the resolver gives.
-    pub fn direct(tls: rustls::ClientConfig, resolver: Resolver) -> Result<Self, SetupError> {
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .dns_resolver(resolver)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never().max_retries_per_request(0))
-            .no_proxy()
-            .referer(false)
-            .tcp_nodelay(true)
-            .pool_idle_timeout(IDLE_MAX)
-            .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
-            .http1_max_headers(HTTP1_HEADERS_MAX)
-            .http2_initial_stream_window_size(HTTP2_WINDOW_BYTES)
-            .http2_initial_connection_window_size(HTTP2_WINDOW_BYTES)
-            .http2_max_header_list_size(HTTP2_HEADER_BYTES_MAX)
-            .build()?;
-        Ok(Self::Direct(client))
-    }
-
-    /// A client that asks the proxy for a tunnel to what the resolver gives.
-    pub fn proxied(tls: rustls::ClientConfig, resolver: Resolver, proxy: &EgressProxy) -> Self {
-        let connector = HttpsConnector::from((EgressConnector::new(proxy, resolver), tls));
+    /// A client that goes this way.
+    pub fn new(way: Way, tls: &rustls::ClientConfig) -> Self {
         let client = legacy::Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_MAX)
             .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
-            .retry_canceled_requests(false)
             .http1_max_headers(HTTP1_HEADERS_MAX)
             .http2_initial_stream_window_size(HTTP2_WINDOW_BYTES)
             .http2_initial_connection_window_size(HTTP2_WINDOW_BYTES)
             .http2_max_header_list_size(HTTP2_HEADER_BYTES_MAX)
-            .build(connector);
-        Self::Proxied(Box::new(client))
+            .http2_keep_alive_interval(HTTP2_PING_EVERY)
+            .http2_keep_alive_timeout(HTTP2_PING_WITHIN)
+            .build(Connector::new(way, tls));
+        Self(client)
     }
 
     /// Sends a POST and answers with the head of the response.
-    pub async fn post(&self, url: &Url, headers: HeaderMap, body: Posted) -> Result<Response<ResponseBody>, SendError> {
-        match self {
-            Self::Direct(client) => {
-                let mut request = reqwest::Request::new(Method::POST, url.clone());
-                *request.headers_mut() = headers;
-                *request.body_mut() = Some(reqwest::Body::wrap(body));
-                let response = Response::from(client.execute(request).await?);
-                Ok(response.map(|body| body.map_err(SendError::from).boxed_unsync()))
-            }
-            Self::Proxied(client) => {
-                let mut request = http::Request::new(body);
-                *request.method_mut() = Method::POST;
-                *request.uri_mut() = Uri::try_from(url.as_str())?;
-                *request.headers_mut() = headers;
-                let response = client.request(request).await?;
-                Ok(response.map(|body| body.map_err(SendError::from).boxed_unsync()))
-            }
-        }
+    pub async fn post(&self, url: &Url, headers: HeaderMap, body: Posted) -> Result<Response<Incoming>, SendError> {
+        let mut request = http::Request::new(body);
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = Uri::try_from(url.as_str())?;
+        *request.headers_mut() = headers;
+        // Some receivers refuse a request that does not say so.
+        request.headers_mut().entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+        Ok(self.0.request(request).await?)
     }
 }

@@ -14,6 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderValue, Uri};
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::GaiResolver;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::rt::TokioIo;
 use percent_encoding::percent_decode_str;
@@ -22,6 +23,7 @@ use tower_service::Service;
 use url::Url;
 
 use super::client::SendError;
+use super::connect::tcp;
 use crate::deliver::guard::resolve::Resolver;
 
 /// How many of a name's addresses the proxy is asked for, one after the other.
@@ -86,9 +88,8 @@ pub struct EgressConnector {
 impl EgressConnector {
     /// A connector whose tunnels lead where the resolver allows.
     pub fn new(proxy: &EgressProxy, resolver: Resolver) -> Self {
-        let mut http = HttpConnector::new();
-        http.set_nodelay(true);
-        let tunnel = Tunnel::new(proxy.address.clone(), http);
+        // The proxy's own name is the operator's, and may lead anywhere.
+        let tunnel = Tunnel::new(proxy.address.clone(), tcp(GaiResolver::new()));
         let tunnel = match &proxy.authorization {
             Some(value) => tunnel.with_auth(value.clone()),
             None => tunnel,

@@ -1,8 +1,7 @@
 //! Which certificates are believed.
 //!
 //! The machine's, and the operator's extra ones. A container image often has none at all: then Mozilla's, as built
-//! in, so that `https` works from an empty image. reqwest's own verifier was not used because it fails there, and
-//! because it logs each refused certificate as an error of ours.
+//! in, so that `https` works from an empty image.
 
 use std::sync::Arc;
 
@@ -11,8 +10,6 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use super::client::SetupError;
-
 /// Makes ring the cryptography of this process, for every TLS client in it that does not bring its own. Calling it
 /// again does nothing.
 pub fn install_crypto() {
@@ -20,17 +17,24 @@ pub fn install_crypto() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-/// TLS for deliveries: HTTP/2 where the receiver has it, else HTTP/1.1.
+/// Why TLS cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The extra roots are no certificates.
+    #[error("the extra root certificates cannot be read: {0}")]
+    ExtraRoots(String),
+}
+
+/// TLS for deliveries; which protocols are offered is `send/connect.rs`'s choice.
 pub fn config(extra_pem: Option<&[u8]>) -> Result<ClientConfig, SetupError> {
     let system = rustls_native_certs::load_native_certs().certs;
     let roots = roots(system, extra_pem)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("ring has the default protocol versions")
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
 
