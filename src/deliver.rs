@@ -20,6 +20,7 @@ pub mod commits;
 pub mod guard;
 pub mod members;
 pub mod places;
+pub mod ready;
 pub mod scheduler;
 pub mod send;
 pub mod sign;

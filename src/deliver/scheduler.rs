@@ -9,7 +9,7 @@ mod dispatch;
 mod slowness;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -25,6 +25,7 @@ use super::claims::{self, Ask, Found};
 use super::commits::Commits;
 use super::members::Members;
 use super::places::{Places, Slot};
+use super::ready::Ready;
 use super::target::Targets;
 use super::worker::{Left, Shared};
 use super::{Options, Tools};
@@ -47,11 +48,10 @@ const CLAIM_AFTER_OUTAGE: Duration = Duration::from_secs(2);
 /// Every how many polls the other processes' partitions are looked at as well.
 const HELP_EVERY: u32 = 2;
 
-/// Most lanes that one poll of a partition answers with.
+/// Most lanes that one poll of a partition answers with, and how many are asked for when there is no place for them:
+/// enough to learn who waits besides those that have the places.
 const DUE_PER_POLL_MAX: usize = 256;
-
-/// Most ready lanes remembered per pool; beyond that, polls find them.
-const READY_MAX: usize = 65_536;
+const DUE_PER_POLL_MIN: usize = 16;
 
 /// Most retries remembered by their time; beyond that, polls find them.
 const RETRIES_MAX: usize = 65_536;
@@ -97,7 +97,7 @@ pub struct Scheduler {
     places: Places,
     random: StdRng,
     grace: Duration,
-    ready: [VecDeque<LaneId>; 2],
+    ready: [Ready; 2],
     /// The lanes in `ready`.
     known: BTreeSet<LaneId>,
     /// The lanes with a worker here, and whether one was announced meanwhile. Never claimed: a lease may have ended while
@@ -146,7 +146,7 @@ impl Scheduler {
             places: Places::new(options.inflight_max, options.slow_max),
             random: StdRng::from_seed(options.seed),
             grace: options.grace,
-            ready: [VecDeque::new(), VecDeque::new()],
+            ready: [Ready::new(Pool::Healthy), Ready::new(Pool::Suspect)],
             known: BTreeSet::new(),
             busy: BTreeMap::new(),
             retries: BinaryHeap::new(),
@@ -300,9 +300,8 @@ impl Scheduler {
             *announced = true;
             return;
         }
-        let queue = &mut self.ready[index(pool)];
-        if queue.len() < READY_MAX && self.known.insert(lane.clone()) {
-            queue.push_back(lane);
+        if !self.known.contains(&lane) && self.ready[index(pool)].push(lane.clone()) {
+            self.known.insert(lane);
         }
     }
 
@@ -341,8 +340,10 @@ impl Scheduler {
         }
         let asks = asks
             .into_iter()
-            .filter(|(_, pool)| self.places.free(*pool) > 0)
-            .map(|(partition, pool)| Ask { partition, pool, limit: (self.places.free(pool) * 2).min(DUE_PER_POLL_MAX) })
+            .map(|(partition, pool)| {
+                let limit = (self.places.free(pool) * 2).clamp(DUE_PER_POLL_MIN, DUE_PER_POLL_MAX);
+                Ask { partition, pool, limit }
+            })
             .collect();
         let (shared, notes) = (self.shared.clone(), self.notes.0.clone());
         self.tasks.spawn(async move {

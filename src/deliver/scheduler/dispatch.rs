@@ -1,6 +1,6 @@
 //! From ready lanes to workers: claims into free places, and the places' way back.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -16,9 +16,6 @@ use crate::store::lanes::{Claim, Lease, Pool, Token, Want};
 
 /// Most lanes that one call claims.
 const CLAIMS_PER_CALL_MAX: usize = 32;
-
-/// Most lanes passed over at once because their workspace has its share; the next go first then.
-const PASSED_OVER_MAX: usize = 64;
 
 impl Scheduler {
     /// Claims ready lanes into the free places.
@@ -40,24 +37,11 @@ impl Scheduler {
 
     fn dispatch_pool(&mut self, pool: Pool) {
         let mut groups: BTreeMap<Partition, Vec<Want>> = BTreeMap::new();
-        let mut passed_over = VecDeque::new();
-        while self.places.free(pool) > 0 && passed_over.len() < PASSED_OVER_MAX {
-            let Some(lane) = self.ready[index(pool)].pop_front() else { break };
-            let over_share = pool == Pool::Suspect && self.places.over_suspect_share(&lane.workspace);
-            match over_share {
-                true => passed_over.push_back(lane),
-                false => self.want(pool, lane, &mut groups),
-            }
+        while self.places.free(pool) > 0
+            && let Some(lane) = self.ready[index(pool)].pop(&self.places)
+        {
+            self.want(pool, lane, &mut groups);
         }
-        // Nobody else waits: who was passed over may have more than its share.
-        if self.ready[index(pool)].is_empty() {
-            while self.places.free(pool) > 0
-                && let Some(lane) = passed_over.pop_front()
-            {
-                self.want(pool, lane, &mut groups);
-            }
-        }
-        self.ready[index(pool)].extend(passed_over);
         for (partition, wants) in groups {
             for part in wants.chunks(CLAIMS_PER_CALL_MAX) {
                 self.claim(partition, pool, part.to_vec());
@@ -97,9 +81,7 @@ impl Scheduler {
         let (pool, workspace) = (lease.pool, lease.lane.workspace.clone());
         if pool != reserved {
             self.places.give(reserved, &workspace);
-            let others_first = pool == Pool::Suspect
-                && !self.ready[index(pool)].is_empty()
-                && self.places.over_suspect_share(&workspace);
+            let others_first = self.ready[index(pool)].must_wait(&workspace, &self.places);
             if others_first || !self.places.take(pool, &workspace) {
                 let shared = self.shared.clone();
                 self.tasks.spawn(async move { claims::give_back_all(&shared, vec![Claim::Leased(lease)]).await });
