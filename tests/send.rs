@@ -3,6 +3,8 @@
 // Tests may panic and ask for the time.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
+#[path = "send/hostile.rs"]
+mod hostile;
 #[path = "send/names.rs"]
 mod names;
 #[path = "send/protocols.rs"]

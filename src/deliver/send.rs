@@ -27,6 +27,7 @@ use crate::deliver::guard::Guard;
 use crate::deliver::guard::resolve::{Lookup, Resolver};
 
 mod body;
+mod bounded;
 mod classify;
 mod client;
 mod connect;
@@ -100,7 +101,7 @@ impl HttpSender {
             None => Way::Direct(connect::tcp(resolver)),
             Some(proxy) => Way::Proxied(EgressConnector::new(proxy, resolver)),
         };
-        Ok(Self { client: Client::new(way, &tls), guard, clock, timeout: options.timeout })
+        Ok(Self { client: Client::new(way, &tls, options.timeout), guard, clock, timeout: options.timeout })
     }
 
     async fn attempt(&self, request: Request, begun: Duration, limit: Pin<&mut Sleep>) -> Attempted {

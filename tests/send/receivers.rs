@@ -185,8 +185,13 @@ impl Log {
 
     /// Counts what succeeded, and says whether it did.
     pub fn count(&self, succeeded: bool) -> bool {
-        self.0.counted.fetch_add(usize::from(succeeded), Ordering::SeqCst);
+        self.add(usize::from(succeeded));
         succeeded
+    }
+
+    /// Counts something, bytes for example.
+    pub fn add(&self, count: usize) {
+        self.0.counted.fetch_add(count, Ordering::SeqCst);
     }
 
     /// Writes a request down, or what came in place of one.

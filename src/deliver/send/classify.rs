@@ -41,7 +41,10 @@ fn known(error: &(dyn Error + 'static)) -> Option<(Reason, String)> {
     }
     // The innermost: hyper wraps the error of a connection in that of a request which waited for it.
     let last = chain(error).filter_map(|cause| cause.downcast_ref::<hyper::Error>()).last();
-    last.map(|problem| (Reason::Protocol, protocol(problem)))
+    last.map(|problem| match problem.is_timeout() {
+        true => (Reason::Timeout, "connected, but the server answers nothing any more".to_owned()),
+        false => (Reason::Protocol, protocol(problem)),
+    })
 }
 
 fn of_name(problem: &ResolveError) -> Reason {

@@ -30,13 +30,17 @@ const IDLE_PER_HOST_MAX: usize = 128;
 /// What an HTTP/2 receiver may send us before we ask for more: 16 KiB are read, hyper's defaults are megabytes.
 const HTTP2_WINDOW_BYTES: u32 = 65_535;
 
-/// How often an HTTP/2 connection with requests under way is asked whether it lives, and how soon it must answer. One
-/// connection carries all endpoints of its host: when it is dead, their attempts should not go on finding that out.
+/// How often an HTTP/2 connection with requests under way is asked whether it lives; it has as long to answer as an
+/// attempt lasts, so that none is ended early. One connection carries all endpoints of its host: when it is dead, their
+/// attempts should not go on finding that out.
 const HTTP2_PING_EVERY: Duration = Duration::from_secs(2);
-const HTTP2_PING_WITHIN: Duration = Duration::from_secs(2);
 
 /// Response headers beyond this many are an error, over HTTP/1; over HTTP/2 the bound is [`HTTP2_HEADER_BYTES_MAX`].
 const HTTP1_HEADERS_MAX: usize = 100;
+
+/// What an HTTP/1 connection may hold in memory, a response's head for one. hyper's default is six times as much,
+/// which ten thousand receivers that never end their heads would turn into gigabytes.
+const HTTP1_BUFFER_BYTES_MAX: usize = 64 * 1024;
 
 /// The most that an HTTP/2 response's headers may take.
 const HTTP2_HEADER_BYTES_MAX: u32 = 16 * 1024;
@@ -48,19 +52,20 @@ pub type SendError = Box<dyn Error + Send + Sync>;
 pub struct Client(legacy::Client<Connector, Posted>);
 
 impl Client {
-    /// A client that goes this way.
-    pub fn new(way: Way, tls: &rustls::ClientConfig) -> Self {
+    /// A client that goes this way; `timeout` is that of an attempt.
+    pub fn new(way: Way, tls: &rustls::ClientConfig, timeout: Duration) -> Self {
         let client = legacy::Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_MAX)
             .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
             .http1_max_headers(HTTP1_HEADERS_MAX)
+            .http1_max_buf_size(HTTP1_BUFFER_BYTES_MAX)
             .http2_initial_stream_window_size(HTTP2_WINDOW_BYTES)
             .http2_initial_connection_window_size(HTTP2_WINDOW_BYTES)
             .http2_max_header_list_size(HTTP2_HEADER_BYTES_MAX)
             .http2_keep_alive_interval(HTTP2_PING_EVERY)
-            .http2_keep_alive_timeout(HTTP2_PING_WITHIN)
+            .http2_keep_alive_timeout(timeout)
             .build(Connector::new(way, tls));
         Self(client)
     }

@@ -19,9 +19,9 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::TokioIo;
 use rustls::{AlertDescription, ClientConfig};
-use tokio::net::TcpStream;
 use tower_service::Service;
 
+use super::bounded::Bounded;
 use super::classify::find;
 use super::client::SendError;
 use super::egress::EgressConnector;
@@ -59,7 +59,7 @@ pub enum Way {
 }
 
 impl Service<Uri> for Way {
-    type Response = TokioIo<TcpStream>;
+    type Response = TokioIo<Bounded>;
     type Error = SendError;
     type Future = Doing<Self::Response, Self::Error>;
 
@@ -71,12 +71,16 @@ impl Service<Uri> for Way {
     }
 
     fn call(&mut self, endpoint: Uri) -> Self::Future {
+        let bounded = |stream: TokioIo<_>| TokioIo::new(Bounded::new(stream.into_inner()));
         match self {
             Self::Direct(tcp) => {
                 let connecting = tcp.call(endpoint);
-                Box::pin(async move { Ok(connecting.await?) })
+                Box::pin(async move { Ok(bounded(connecting.await?)) })
             }
-            Self::Proxied(tunnel) => tunnel.call(endpoint),
+            Self::Proxied(tunnel) => {
+                let connecting = tunnel.call(endpoint);
+                Box::pin(async move { Ok(bounded(connecting.await?)) })
+            }
         }
     }
 }
@@ -101,7 +105,7 @@ impl Connector {
 }
 
 impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Response = MaybeHttpsStream<TokioIo<Bounded>>;
     type Error = SendError;
     type Future = Doing<Self::Response, Self::Error>;
 
