@@ -22,20 +22,32 @@ use hickory_resolver::config::{
 use hickory_resolver::lookup::Lookup as Answer;
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::udp::UdpClientStream;
 use hickory_resolver::proto::op::Query;
 use hickory_resolver::proto::rr::{Name, RecordType};
-use hickory_resolver::{Hosts, Resolver, TokioResolver};
+use hickory_resolver::{ConnectionProvider, Hosts, PoolContext, Resolver};
+use rustix::process::{Resource, getrlimit};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use super::resolve::{ADDRESSES_MAX, Lookup};
 
-/// Names being asked for at once; each is a handful of sockets. Those beyond wait for their turn, inside their
-/// attempts' limits.
-const QUESTIONS_MAX: usize = 1024;
+/// Most names being asked for at once: more than the ten thousand whose name servers may fall silent together without
+/// holding others up (`docs/contract.md` section 3, *Isolation*). Those beyond wait, inside their attempts' limits.
+const QUESTIONS_MAX: usize = 12_288;
 
-/// How long a name server may be silent before the question is put again, if `resolv.conf` does not say less.
-const SILENCE_MAX: Duration = Duration::from_secs(2);
+/// Name servers that are asked at once, so that a dead one costs no time; and the sockets that a question holds so, of
+/// both families (see [`OneSocket`]).
+const ASKED_AT_ONCE: usize = 2;
+const SOCKETS_PER_QUESTION: usize = 2 * ASKED_AT_ONCE;
+
+/// The part of the process's descriptors that questions may take: one in this many.
+const DESCRIPTORS_SHARE: usize = 4;
+
+/// How long the name servers may be silent before the question is put again, and how often that is done at the least:
+/// together as long as an attempt commonly lasts. A name server that is still looking answers what it was asked last.
+const SILENCE_MAX: Duration = Duration::from_secs(1);
+const REPEATS_MIN: usize = 4;
 
 /// How long the addresses of one family wait for those of the other, which many name servers never answer for.
 const OTHER_FAMILY_WITHIN: Duration = Duration::from_millis(250);
@@ -46,7 +58,7 @@ const KEPT_FOR_MAX: Duration = Duration::from_secs(30);
 
 /// The name servers of a `resolv.conf`, behind the names of a hosts file.
 pub struct Dns {
-    resolver: TokioResolver,
+    resolver: Resolver<OneSocket>,
     search: Vec<Name>,
     hosts: Hosts,
     kept: Mutex<Kept>,
@@ -65,36 +77,42 @@ impl Dns {
         Self::with(config, options, hosts)
     }
 
-    /// One name server, at any port: for tests, which cannot say that in a `resolv.conf`.
+    /// Name servers at any port: for tests, which cannot say that in a `resolv.conf`.
     ///
     /// # Errors
     ///
     /// When the client cannot be set up.
-    pub fn of_server(address: SocketAddr, hosts: &[u8]) -> io::Result<Self> {
-        let connections = [ProtocolConfig::Udp, ProtocolConfig::Tcp].map(|protocol| {
-            let mut connection = ConnectionConfig::new(protocol);
-            connection.port = address.port();
-            connection
-        });
-        let server = NameServerConfig::new(address.ip(), true, connections.into());
-        Self::with(ResolverConfig::from_name_servers(vec![server]), ResolverOpts::default(), hosts)
+    pub fn of_servers(addresses: &[SocketAddr], hosts: &[u8]) -> io::Result<Self> {
+        let server = |address: &SocketAddr| {
+            let connections = [ProtocolConfig::Udp, ProtocolConfig::Tcp].map(|protocol| {
+                let mut connection = ConnectionConfig::new(protocol);
+                connection.port = address.port();
+                connection
+            });
+            NameServerConfig::new(address.ip(), true, connections.into())
+        };
+        let servers = addresses.iter().map(server).collect();
+        Self::with(ResolverConfig::from_name_servers(servers), ResolverOpts::default(), hosts)
     }
 
     fn with(config: ResolverConfig, mut options: ResolverOpts, hosts: &[u8]) -> io::Result<Self> {
         options.timeout = options.timeout.min(SILENCE_MAX);
+        options.attempts = options.attempts.max(REPEATS_MIN);
+        options.num_concurrent_reqs = ASKED_AT_ONCE;
         options.use_hosts_file = ResolveHosts::Never; // Looked into here, before anybody is asked.
         options.cache_size = 0; // What is kept is kept here: addresses alone, of a bounded size.
         options.ip_strategy = LookupIpStrategy::Ipv4Only; // Not used: both families are asked for here.
         let search = config.search().to_vec();
         let mut names = Hosts::default();
         names.read_hosts_conf(hosts)?;
-        let resolver = Resolver::builder_with_config(config, TokioRuntimeProvider::default()).with_options(options);
+        let sockets = OneSocket(TokioRuntimeProvider::default());
+        let resolver = Resolver::builder_with_config(config, sockets).with_options(options);
         Ok(Self {
             resolver: resolver.build().map_err(io::Error::other)?,
             search,
             hosts: names,
             kept: Mutex::default(),
-            places: Semaphore::new(QUESTIONS_MAX),
+            places: Semaphore::new(questions_max()),
         })
     }
 
@@ -171,6 +189,43 @@ impl Lookup for Dns {
             false => Err(io::Error::new(io::ErrorKind::NotFound, "there is no such name")),
         }
     }
+}
+
+/// Connections that put a question once and wait: hickory's own put it three times within a second, on a socket each,
+/// which ten thousand silent names would make a hundred thousand sockets. What repeats questions is [`REPEATS_MIN`].
+#[derive(Clone)]
+struct OneSocket(TokioRuntimeProvider);
+
+impl ConnectionProvider for OneSocket {
+    type Conn = <TokioRuntimeProvider as ConnectionProvider>::Conn;
+    type FutureConn = <TokioRuntimeProvider as ConnectionProvider>::FutureConn;
+    type RuntimeProvider = TokioRuntimeProvider;
+
+    fn new_connection(
+        &self,
+        ip: IpAddr,
+        config: &ConnectionConfig,
+        pool: &PoolContext,
+    ) -> Result<Self::FutureConn, NetError> {
+        if config.protocol != ProtocolConfig::Udp {
+            return self.0.new_connection(ip, config, pool);
+        }
+        let udp = UdpClientStream::builder(SocketAddr::new(ip, config.port), self.0.clone())
+            .with_timeout(Some(pool.options.timeout))
+            .with_max_retries(1);
+        Ok(Box::pin(async move { Ok(udp.exchange()) }))
+    }
+
+    fn runtime_provider(&self) -> &Self::RuntimeProvider {
+        &self.0
+    }
+}
+
+/// As many as there are descriptors for.
+fn questions_max() -> usize {
+    let limit = getrlimit(Resource::Nofile).current;
+    let descriptors = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    (descriptors / DESCRIPTORS_SHARE / SOCKETS_PER_QUESTION).clamp(1, QUESTIONS_MAX)
 }
 
 /// For the endpoint's owner: no word about name servers and search domains, which are ours.
