@@ -22,6 +22,10 @@ use registry::Verdict;
 /// The longest URL an endpoint may have, in bytes, as typed and as normalised.
 pub const URL_BYTES_MAX: usize = 2048;
 
+/// The longest name in the domain name system without its last dot, and the longest part of one (RFC 1035).
+const NAME_BYTES_MAX: usize = 253;
+const LABEL_BYTES_MAX: usize = 63;
+
 /// The rules, from `RECADERO_ALLOW_HTTP`, `RECADERO_ALLOW_NETS` and `RECADERO_ALLOW_PORTS`. The default allows
 /// `https` to every public address and port.
 #[derive(Clone, Debug, Default)]
@@ -53,6 +57,9 @@ pub enum UrlProblem {
     /// No host in it.
     #[error("the URL names no host")]
     NoHost,
+    /// A host that the URL standard lets pass, and no name service knows.
+    #[error("the URL's host is not a host name")]
+    NotAHost,
     /// `user:password@`.
     #[error("the URL may not hold a user name or password; put credentials into a header of the endpoint")]
     Credentials,
@@ -116,7 +123,8 @@ impl Guard {
         // The parser has brought every spelling of an IPv4 address (decimal, octal, hex, short) into one.
         match url.host() {
             None => Err(UrlProblem::NoHost),
-            Some(Host::Domain(_)) => Ok(()),
+            Some(Host::Domain(name)) if is_host_name(name) => Ok(()),
+            Some(Host::Domain(_)) => Err(UrlProblem::NotAHost),
             Some(Host::Ipv4(address)) => Ok(self.check_ip(address.into())?),
             Some(Host::Ipv6(address)) => Ok(self.check_ip(address.into())?),
         }
@@ -157,6 +165,15 @@ impl Guard {
             Verdict::Carries(_) => false,
         }
     }
+}
+
+/// Whether a name could be a host's (RFC 1123, and the underscore that some use). The URL standard also lets through
+/// what no HTTP client can ask for, such as braces.
+fn is_host_name(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let ordinary = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    name.len() <= NAME_BYTES_MAX
+        && name.split('.').all(|label| (1..=LABEL_BYTES_MAX).contains(&label.len()) && label.bytes().all(ordinary))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 use super::*;
 
+mod properties;
+
 fn guard() -> Guard {
     Guard::default()
 }
@@ -196,6 +198,7 @@ fn an_ordinary_url_is_accepted_in_its_normal_form() {
         ("HTTPS://Example.COM:443/Hook?a=1", "https://example.com/Hook?a=1"),
         ("https://bücher.example/ä", "https://xn--bcher-kva.example/%C3%A4"),
         ("https://example.com:8443/", "https://example.com:8443/"),
+        ("https://a_b.example./", "https://a_b.example./"),
         ("https://8.8.8.8/", "https://8.8.8.8/"),
     ] {
         assert_eq!(guard().check_url(typed).unwrap().as_str(), normal);
@@ -205,6 +208,8 @@ fn an_ordinary_url_is_accepted_in_its_normal_form() {
 #[test]
 fn each_problem_is_one_sentence() {
     let long = format!("https://example.com/{}", "x".repeat(URL_BYTES_MAX));
+    let long_label = format!("https://{}.example/", "x".repeat(64));
+    let long_name = format!("https://{}example/", "x.".repeat(124));
     let swells = format!("https://example.com/{}", "ä".repeat(URL_BYTES_MAX / 4));
     for (url, problem) in [
         ("http://example.com/", UrlProblem::NotHttps),
@@ -214,6 +219,10 @@ fn each_problem_is_one_sentence() {
         ("https://:pass@example.com/", UrlProblem::Credentials),
         ("https://example.com/#top", UrlProblem::Fragment),
         ("https://example.com:0/", UrlProblem::Port(0)),
+        ("https://{a}.example/", UrlProblem::NotAHost),
+        ("https://a..example/", UrlProblem::NotAHost),
+        (long_label.as_str(), UrlProblem::NotAHost),
+        (long_name.as_str(), UrlProblem::NotAHost),
         (long.as_str(), UrlProblem::TooLong),
         (swells.as_str(), UrlProblem::TooLong),
         ("example.com", UrlProblem::NotAUrl(url::ParseError::RelativeUrlWithoutBase)),
