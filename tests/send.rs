@@ -435,7 +435,8 @@ async fn the_egress_proxy_is_not_asked_for_what_is_forbidden() {
 #[tokio::test]
 async fn an_egress_proxy_that_refuses_or_is_gone_is_connect() {
     let refusing = Receiver::start(answering("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n")).await;
-    for (proxy, words) in [(refusing.address.to_string(), "unsuccessful"), ("127.0.0.1:1".to_owned(), "refused")] {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (proxy, words) in [(refusing.address, "unsuccessful"), (gone, "refused")] {
         let mut set = Set::lookup(to("127.0.0.1"));
         set.options.egress_proxy = Some(EgressProxy::parse(&format!("http://{proxy}")).unwrap());
         assert_failed(&set.post("https://a.example").await, Reason::Connect, words);
