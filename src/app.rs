@@ -18,7 +18,7 @@ use crate::deliver::members::Members;
 use crate::deliver::send::Sender;
 use crate::deliver::{self, Deliverer};
 use crate::notify::outcome::Outcomes;
-use crate::notify::{self, Couriers};
+use crate::notify::{self, Courier, Couriers};
 use crate::observe::signal::{Signal, Signals};
 use crate::store::Store;
 
@@ -37,6 +37,8 @@ pub struct Parts {
     pub broker: Arc<dyn Broker>,
     /// Where outcomes are published.
     pub publisher: Arc<dyn Publisher>,
+    /// The way to a workspace's people, if there is one.
+    pub mail: Option<Arc<dyn Courier>>,
     /// The way to the endpoints.
     pub sender: Arc<dyn Sender>,
     /// The time.
@@ -109,7 +111,7 @@ pub async fn run(options: Options, parts: Parts, stop: CancellationToken) {
         background.spawn(watch_broker(parts.publisher.clone(), parts.signals.clone(), last.clone()));
     }
     if options.notifier {
-        let couriers = Couriers { amqp: Some(Arc::new(Outcomes(parts.publisher.clone()))), mail: None };
+        let couriers = Couriers { amqp: Some(Arc::new(Outcomes(parts.publisher.clone()))), mail: parts.mail.clone() };
         let (store, signals) = (parts.store.clone(), parts.signals.clone());
         background.spawn(notify::run(options.partitions, store, couriers, signals, last.clone()));
     }

@@ -28,6 +28,7 @@ use crate::decide::ids::EventType;
 use crate::decide::policy::{Limits, Plans, Policy, Quota, QuotaScope};
 use crate::deliver::guard::Guard;
 use crate::deliver::send::EgressProxy;
+use crate::notify::mail::{Relay, Sender};
 use crate::store::redis::Durability;
 
 /// Most waits between the attempts of one event.
@@ -137,10 +138,10 @@ pub struct Egress {
 /// E-mail.
 #[derive(Clone, Debug)]
 pub struct Mail {
-    /// `smtp://` or `smtps://`.
-    pub smtp_url: Sensitive,
-    /// The sender: `name@host` or `Name <name@host>`.
-    pub from: String,
+    /// The SMTP server that takes it on.
+    pub relay: Relay,
+    /// Whom it is from.
+    pub from: Sender,
 }
 
 /// The log.
@@ -363,11 +364,11 @@ fn egress(given: &Given) -> Result<Egress, ConfigError> {
 }
 
 fn mail(given: &Given) -> Result<Option<Mail>, ConfigError> {
-    let smtp_url = given.maybe("smtp-url", |text| check::secret_url(text, &["smtp", "smtps"]))?;
+    let relay = given.maybe("smtp-url", |text| Relay::parse(text).map_err(|wrong| wrong.to_string()))?;
     let from = given.maybe("mail-from", check::sender)?;
-    match (smtp_url, from) {
+    match (relay, from) {
         (None, _) => Ok(None),
-        (Some(smtp_url), Some(from)) => Ok(Some(Mail { smtp_url, from })),
+        (Some(relay), Some(from)) => Ok(Some(Mail { relay, from })),
         (Some(_), None) => Err(ConfigError::of("mail-from", "is missing, and --smtp-url needs a sender")),
     }
 }

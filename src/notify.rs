@@ -4,6 +4,7 @@
 //! lease end, and somebody sends again under the same id; nothing else repeats. Rejected: sending from the task that
 //! disabled the endpoint, which a crash would silence.
 
+pub mod mail;
 pub mod outcome;
 
 use std::sync::Arc;
@@ -53,10 +54,19 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 pub trait Courier: Send + Sync {
     /// Sends a notice; when this answers `Ok`, the other side has it. An error is one line for the log. After
     /// fifteen seconds it is given up, and counts as failed.
-    async fn send(&self, notice: &Notice) -> Result<(), String>;
+    async fn send(&self, notice: &Notice) -> Result<Told, String>;
 }
 
-/// The couriers of a process. A channel without one counts as sent: the log has the notice.
+/// Who was told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Told {
+    /// Those who are to be told.
+    Somebody,
+    /// There is nobody to tell, so that the log alone has it.
+    Nobody,
+}
+
+/// The couriers of a process. A channel without one has nobody to tell.
 #[derive(Clone, Default)]
 pub struct Couriers {
     /// To `recadero.outcomes`.
@@ -152,15 +162,20 @@ impl Drainer {
 
 async fn deliver(outgoing: &Outgoing, couriers: &Couriers, signals: &Signals) -> Sent {
     let Outgoing { notice, channel, tries } = outgoing;
-    let Some(courier) = couriers.of(*channel) else {
-        let Notice { kind, workspace, endpoint, reason, .. } = notice;
-        tracing::warn!(notice = notice.id, kind = kind.as_str(), %workspace, %endpoint, reason, "no {channel} is set up for this notice");
-        return Sent::Done;
+    let tell = |outcome, detail| signals.emit(&Signal::Notice { id: &notice.id, channel: *channel, outcome, detail });
+    let told = match couriers.of(*channel) {
+        Some(courier) => tokio::time::timeout(SEND_MAX, courier.send(notice))
+            .await
+            .unwrap_or_else(|_| Err(format!("no answer within {} s", SEND_MAX.as_secs()))),
+        None => Ok(Told::Nobody),
     };
-    let tell = |outcome, detail| signals.emit(&Signal::Notice { channel: *channel, outcome, detail });
-    let sending = tokio::time::timeout(SEND_MAX, courier.send(notice));
-    match sending.await.unwrap_or_else(|_| Err(format!("no answer within {} s", SEND_MAX.as_secs()))) {
-        Ok(()) => {
+    match told {
+        Ok(Told::Nobody) => {
+            let Notice { kind, workspace, endpoint, reason, .. } = notice;
+            tracing::warn!(notice = notice.id, kind = kind.as_str(), %workspace, %endpoint, reason, "nobody is to be told this by {channel}");
+            Sent::Done
+        }
+        Ok(Told::Somebody) => {
             tell("sent", None);
             Sent::Done
         }

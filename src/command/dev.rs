@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use self::account::Account;
+use self::account::{Account, Letters};
 use self::curl::Curl;
 use self::receivers::{Behaviour, Receivers};
 use crate::app::{self, Parts};
@@ -29,6 +29,7 @@ use crate::deliver::guard::Guard;
 use crate::deliver::guard::system::SystemLookup;
 use crate::deliver::send::{HttpOptions, HttpSender};
 use crate::deliver::sign::Secret;
+use crate::notify::mail::Writer;
 use crate::observe::log;
 use crate::observe::signal::{Signals, Tap};
 use crate::operate::serve::{listen, serve};
@@ -111,8 +112,14 @@ async fn demo(options: &Options) -> anyhow::Result<()> {
     let names = set_up(&*store, &workspace, &receivers, &clock).await?;
     account.name(names.into_iter().collect());
     let token = Sensitive::new(format!("demo-{}", uuid::Uuid::new_v4().simple()));
+    let api_url = format!("http://{}", listener.local_addr()?);
+    let writer = Writer {
+        store: store.clone(),
+        policy: Arc::new(pace.policy.clone()),
+        public_url: Some(api_url.parse().context("the console's URL")?),
+    };
     let curl = Curl {
-        api: format!("http://{}", listener.local_addr()?),
+        api: api_url,
         receivers: receivers.base(),
         token: token.reveal().to_owned(),
         workspace: workspace.clone(),
@@ -132,6 +139,7 @@ async fn demo(options: &Options) -> anyhow::Result<()> {
         store: store.clone(),
         broker: Arc::new(broker.clone()),
         publisher: Arc::new(broker.clone()),
+        mail: Some(Arc::new(Letters { writer, account })),
         sender: Arc::new(sender),
         clock,
         signals,

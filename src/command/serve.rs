@@ -10,10 +10,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{self, Parts};
 use crate::clock::Clock;
-use crate::config::{ConfigError, Settings};
+use crate::config::{ConfigError, Mail, Settings};
 use crate::consume::amqp::{AmqpBroker, AmqpPublisher};
 use crate::deliver::guard::system::SystemLookup;
 use crate::deliver::send::{HttpOptions, HttpSender};
+use crate::notify::Courier;
+use crate::notify::mail::{Mailer, Writer};
 use crate::observe::health::{Health, ops};
 use crate::observe::log::{self, LogTap};
 use crate::observe::metrics::Metrics;
@@ -176,7 +178,12 @@ fn parts(settings: &Settings, store: Arc<RedisStore>, signals: Signals) -> anyho
     let sender =
         HttpSender::new(&options, Arc::new(egress.guard.clone()), Arc::new(SystemLookup::new()), clock.clone())
             .map_err(|error| ConfigError::of("ca-file", error))?;
-    Ok(Parts { store, broker: Arc::new(broker), publisher, sender: Arc::new(sender), clock, signals })
+    let mail = settings.mail.clone().map(|Mail { relay, from }| {
+        let (policy, public_url) = (Arc::new(settings.policy.clone()), settings.public_url.clone());
+        let writer = Writer { store: store.clone(), policy, public_url };
+        Arc::new(Mailer { writer, relay, from }) as Arc<dyn Courier>
+    });
+    Ok(Parts { store, broker: Arc::new(broker), publisher, mail, sender: Arc::new(sender), clock, signals })
 }
 
 fn app_options(settings: &Settings) -> app::Options {

@@ -15,6 +15,7 @@ use url::Url;
 use super::given::Sensitive;
 use super::parse;
 use crate::consume::amqp::AmqpUrl;
+use crate::notify::mail::Sender;
 
 /// The shortest admin token or token key, in characters (contract, section 1).
 pub const SECRET_CHARS_MIN: usize = 32;
@@ -129,12 +130,9 @@ fn has_host(url: &Url) -> bool {
 }
 
 /// A sender: `name@host` or `Name <name@host>`.
-pub fn sender(text: &str) -> Result<String, String> {
-    let address = text.strip_suffix('>').and_then(|text| text.rsplit_once('<')).map_or(text, |(_, address)| address);
-    if text.contains(char::is_control) || !is_mail_address(address) {
-        return Err(format!("{text:?} is not a sender; write it like Webhooks <webhooks@example.com>"));
-    }
-    Ok(text.to_owned())
+pub fn sender(text: &str) -> Result<Sender, String> {
+    let wrong = || format!("{text:?} is not a sender; write it like Webhooks <webhooks@example.com>");
+    Sender::parse(text).ok_or_else(wrong)
 }
 
 /// The longest e-mail address, in bytes (RFC 5321).

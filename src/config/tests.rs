@@ -89,7 +89,7 @@ const VALUES: &[(&str, &[&str], &[&str])] = &[
     ("allow-ports", &["all", "443,8443"], &["0", "65536", "https"]),
     ("ca-file", &[], &["/nonexistent/ca.pem", "Cargo.toml"]),
     ("egress-proxy", &["http://u:p@proxy:3128"], &["https://proxy:3128", "proxy:3128"]),
-    ("smtp-url", &[], &["http://h", "mail.example.com:25"]),
+    ("smtp-url", &[], &["http://h", "mail.example.com:25", "smtp://h?tls=yes", "smtp://u@h", "smtps://h?tls=required"]),
     ("mail-from", &["a@b.example", "Webhooks <a@b.example>"], &["a", "a@b.example, c@d.example", "<a@b.example"]),
 ];
 
@@ -170,7 +170,7 @@ fn values_are_checked_against_each_other() {
     assert_eq!(at(&[("smtp-url", "smtp://mail:25")]), "--mail-from (RECADERO_MAIL_FROM)");
     assert_eq!(at(&[("http-addr", "0.0.0.0:9464")]), "--ops-addr (RECADERO_OPS_ADDR)");
     let mail = with(&[("smtp-url", "smtp://u:p@mail:25"), ("mail-from", "a@b.example")]).expect("valid").mail;
-    assert_eq!(mail.expect("mail").from, "a@b.example");
+    assert_eq!(mail.expect("mail").from.to_string(), "a@b.example");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::Courier;
+use super::{Courier, Told};
 use crate::consume::{Outgoing, Publisher};
 use crate::decide::notice::Notice;
 
@@ -15,9 +15,9 @@ pub struct Outcomes(pub Arc<dyn Publisher>);
 
 #[async_trait]
 impl Courier for Outcomes {
-    async fn send(&self, notice: &Notice) -> Result<(), String> {
+    async fn send(&self, notice: &Notice) -> Result<Told, String> {
         let message = Outgoing::outcome(notice.kind.as_str(), &notice.id, body(notice));
-        self.0.publish(vec![message]).await.map_err(|error| error.to_string())
+        self.0.publish(vec![message]).await.map(|()| Told::Somebody).map_err(|error| error.to_string())
     }
 }
 

@@ -81,10 +81,12 @@ impl Tap for LogTap {
             Signal::LeaseLost { lane } => {
                 warn!(%lane, "lease lost before the outcome was recorded; the attempt may repeat");
             }
-            Signal::Notice { channel, outcome: "sent", .. } => debug!(%channel, "notice sent"),
-            Signal::Notice { channel, outcome: "given_up", detail } => error!(%channel, detail, "notice given up"),
-            Signal::Notice { channel, detail, .. } => {
-                warn!(%channel, detail, "notice not sent; it will be tried again")
+            Signal::Notice { id, channel, outcome: "sent", .. } => debug!(notice = id, %channel, "notice sent"),
+            Signal::Notice { id, channel, outcome: "given_up", detail } => {
+                error!(notice = id, %channel, detail, "notice given up");
+            }
+            Signal::Notice { id, channel, detail, .. } => {
+                warn!(notice = id, %channel, detail, "notice not sent; it will be tried again")
             }
             Signal::Broker { connected: true, .. } => info!("RabbitMQ connected"),
             Signal::Broker { connected: false, detail } => {

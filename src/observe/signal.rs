@@ -100,6 +100,8 @@ pub enum Signal<'a> {
     },
     /// A notice was sent, failed for now, or was given up.
     Notice {
+        /// Which: its id names the kind and the endpoint.
+        id: &'a str,
         /// How it travels.
         channel: Channel,
         /// `sent`, `failed` or `given_up`.

@@ -61,7 +61,7 @@ const WRONG: &[(&str, &[&str])] = &[
     ("allow-ports", &["0", "https"]),
     ("ca-file", &["/nonexistent/ca.pem"]),
     ("egress-proxy", &["https://u:sw0rdfish@proxy:3128", "sw0rdfish"]),
-    ("smtp-url", &["http://u:sw0rdfish@h", "sw0rdfish"]),
+    ("smtp-url", &["http://u:sw0rdfish@h", "sw0rdfish", "smtp://u:sw0rdfish@h?tls=always", "smtp://sw0rdfish@h"]),
     ("mail-from", &["a", "a@b.example, c@d.example"]),
     ("public-url", &["hooks.example.com", "https://u:sw0rdfish@h"]),
     ("shutdown-grace", &["20", "2h"]),

@@ -138,6 +138,7 @@ impl World {
             store: Arc::new(self.store.clone()),
             broker: Arc::new(self.broker.clone()),
             publisher: Arc::new(self.broker.clone()),
+            mail: None,
             sender: self.receivers.clone(),
             clock: self.clock.clone(),
             signals: Signals::default(),

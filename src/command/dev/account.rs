@@ -5,12 +5,16 @@ use std::io::Write;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use super::curl::Curl;
 use crate::decide::attempt::Outcome;
 use crate::decide::ids::{EndpointId, WorkspaceId};
+use crate::decide::notice::Notice;
 use crate::decide::policy::Policy;
+use crate::notify::mail::{Letter, Writer};
+use crate::notify::{Courier, Told};
 use crate::observe::signal::{Signal, Tap};
 use crate::store::Store;
 
@@ -32,14 +36,16 @@ enum Line {
     Failed { name: &'static str, text: String },
     /// An endpoint was disabled.
     Disabled { name: &'static str, endpoint: EndpointId },
+    /// An e-mail that `serve` would send.
+    Mail { to: Vec<String>, letter: Letter },
 }
 
 impl Account {
     /// An account, and what it has to tell.
-    pub fn new(policy: &Policy) -> (Arc<Self>, Told) {
+    pub fn new(policy: &Policy) -> (Arc<Self>, Lines) {
         let (lines, told) = mpsc::channel(LINES_MAX);
         let attempts_max = policy.retry_delays.len() + 1;
-        (Arc::new(Self { lines, names: OnceLock::new(), attempts_max }), Told(told))
+        (Arc::new(Self { lines, names: OnceLock::new(), attempts_max }), Lines(told))
     }
 
     /// Says which endpoint is which receiver.
@@ -94,10 +100,27 @@ impl Tap for Account {
     }
 }
 
-/// What the account has to tell.
-pub struct Told(mpsc::Receiver<Line>);
+/// E-mail that goes no further than the terminal.
+pub struct Letters {
+    /// Who writes it.
+    pub writer: Writer,
+    /// Where it is shown.
+    pub account: Arc<Account>,
+}
 
-impl Told {
+#[async_trait]
+impl Courier for Letters {
+    async fn send(&self, notice: &Notice) -> Result<Told, String> {
+        let Some((to, letter)) = self.writer.write(notice).await? else { return Ok(Told::Nobody) };
+        self.account.tell(Line::Mail { to, letter });
+        Ok(Told::Somebody)
+    }
+}
+
+/// What the account has to tell.
+pub struct Lines(mpsc::Receiver<Line>);
+
+impl Lines {
     /// Writes to the terminal until the account is gone.
     pub async fn write(mut self, workspace: WorkspaceId, policy: &Policy, store: Arc<dyn Store>, curl: Curl) {
         while let Some(line) = self.0.recv().await {
@@ -111,6 +134,10 @@ impl Told {
                     print(name, "DISABLED: the workspace's error quota was exceeded; its events wait in order");
                     print("", &format!("  mend the receiver:  {}", curl.mend(name)));
                     print("", &format!("  enable it again:    {}", curl.enable(&endpoint)));
+                }
+                Line::Mail { to, letter } => {
+                    print("e-mail", &format!("to {}: {}", to.join(", "), letter.subject));
+                    letter.text.lines().for_each(|line| print("", &format!("  | {line}")));
                 }
             }
         }

@@ -85,7 +85,7 @@ fn signals_are_counted() {
         endpoint: &endpoint,
         reason: DisableReason::Quota,
     });
-    metrics.see(&Signal::Notice { channel: Channel::Mail, outcome: "failed", detail: None });
+    metrics.see(&Signal::Notice { id: "disabled-ep_a-1", channel: Channel::Mail, outcome: "failed", detail: None });
     metrics.see(&Signal::Rejected { reason: "not_json", detail: "" });
     metrics.see(&Signal::Store { connected: true, detail: None });
     metrics.see(&Signal::StoreOperation { operation: "commit", took: Duration::from_micros(80) });
