@@ -11,6 +11,7 @@ mod commands;
 mod consume;
 mod delivery;
 mod faults;
+mod mail;
 mod options;
 mod quota;
 mod reach;

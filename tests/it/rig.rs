@@ -9,11 +9,13 @@ pub mod cluster;
 pub mod guard;
 pub mod ports;
 pub mod publish;
+pub mod python;
 pub mod rabbit;
 pub mod recadero;
 pub mod receiver;
 pub mod redis;
 mod selftest;
+pub mod smtp;
 
 use std::time::{Duration, Instant};
 
