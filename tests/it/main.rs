@@ -10,6 +10,7 @@ mod bench;
 mod commands;
 mod consume;
 mod delivery;
+mod examples;
 mod faults;
 mod mail;
 mod options;
