@@ -256,7 +256,8 @@ pub const MAIL: Section = Section {
             "smtp-url",
             "",
             "URL",
-            "smtp:// or smtps://; without it notices go to the log, the console and AMQP alone",
+            "smtp://user:password@host:587?tls=required (STARTTLS; also tls=opportunistic, or none) or smtps://host; without it \
+             notices go to the log, the console and AMQP alone",
         ),
         Opt::new("mail-from", "", "ADDRESS", "Sender of e-mails, such as Webhooks <webhooks@example.com>"),
     ],

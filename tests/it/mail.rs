@@ -1,5 +1,7 @@
 //! Notices by e-mail (contract, section 4), taken by a real SMTP server and read as a person's program would.
 
+mod on_virtual_time;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 

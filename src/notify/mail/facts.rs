@@ -5,7 +5,7 @@
 
 use crate::decide::attempt::{Outcome, Reason};
 use crate::decide::ids::{EndpointId, WorkspaceId};
-use crate::decide::notice::{Notice, NoticeKind};
+use crate::decide::notice::{DisableReason, Notice};
 use crate::decide::policy::Policy;
 use crate::store::records::{Attempt, Endpoint, PAGE_ROWS_MAX, Workspace};
 use crate::store::{Result, Store};
@@ -16,7 +16,7 @@ const PAGES_MAX: usize = 4;
 /// Most ways to fail that one e-mail tells.
 const CAUSES_MAX: usize = 5;
 
-/// Most other endpoints that a warning names.
+/// Most other endpoints that one e-mail names.
 const OTHERS_MAX: usize = 5;
 
 /// What is known of a notice's endpoint and workspace now.
@@ -30,7 +30,7 @@ pub struct Facts {
     pub causes: Vec<(Cause, u32)>,
     /// The last failure before the notice.
     pub last: Option<Attempt>,
-    /// For a warning: other endpoints with failures that count, the most first.
+    /// Where it is about the quota: other endpoints with failures that count, the most first.
     pub others: Vec<(EndpointId, u32)>,
 }
 
@@ -66,9 +66,9 @@ pub async fn read(store: &dyn Store, policy: &Policy, notice: &Notice) -> Result
         endpoint: store.endpoint(workspace, endpoint).await?,
         causes: count(&failures),
         last: failures.into_iter().next(),
-        others: match notice.kind {
-            NoticeKind::Warning => others(store, workspace, endpoint).await?,
-            _ => Vec::new(),
+        others: match notice.reason == DisableReason::Quota.as_str() {
+            true => others(store, workspace, endpoint).await?,
+            false => Vec::new(),
         },
     })
 }

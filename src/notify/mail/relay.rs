@@ -16,10 +16,11 @@ use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter,
 use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 
-/// The longest that handing over one message may take; well within a notice's lease.
-const HAND_OVER_MAX: Duration = Duration::from_secs(20);
+/// The longest that handing over one message may take. With the goodbye it is less than the 15 s that the notifier gives a
+/// sending, which must not be cut off after the server has the message.
+const HAND_OVER_MAX: Duration = Duration::from_secs(13);
 
-/// How long the server may take to say goodbye. The message is its own by then.
+/// How long the server may take to say goodbye.
 const QUIT_MAX: Duration = Duration::from_secs(1);
 
 /// The longest piece of a server's words that is logged, in characters.
