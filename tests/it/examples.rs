@@ -34,6 +34,11 @@ fn rust(name: &str) -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet", "--locked", "--features", "testing", "--example", name]);
     cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
+    // What is set for this package is not for others: ring's build script would see it as a change and be run again.
+    let mine = |name: &str| ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|start| name.starts_with(start));
+    for (name, _) in std::env::vars().filter(|(name, _)| mine(name)) {
+        cargo.env_remove(name);
+    }
     assert!(cargo.status().unwrap().success(), "{cargo:?}");
     target().join("debug/examples").join(name)
 }
