@@ -33,8 +33,8 @@ pub struct Pressure {
 }
 
 impl Pressure {
-    /// Looks at what is used of how much (0 is without a limit); whether the store has just become short of it.
-    pub fn rises(&mut self, used: u64, max: u64) -> bool {
+    /// Looks at what the fullest node uses, and of how much (0 is without a limit); whether it has just become short of it.
+    pub fn rises(&mut self, (used, max): (u64, u64)) -> bool {
         let was_short = self.is_short;
         let percent = if was_short { EASY_PERCENT } else { SHORT_PERCENT };
         self.is_short = excess(used, max, percent) > 0;
@@ -47,9 +47,14 @@ impl Pressure {
     }
 }
 
-/// How many bytes have to go until the store is not short of memory.
-pub fn to_free(used: u64, max: u64) -> u64 {
+/// How many bytes have to go until a node (what it uses, of how much) is not short of memory.
+pub fn to_free((used, max): (u64, u64)) -> u64 {
     excess(used, max, SHORT_PERCENT)
+}
+
+/// How much of its memory a store or a node uses, in thousandths; 0 without a limit.
+pub fn share(used: u64, max: u64) -> u64 {
+    used.saturating_mul(1_000).checked_div(max).unwrap_or(0)
 }
 
 fn excess(used: u64, max: u64, percent: u64) -> u64 {
@@ -101,17 +106,17 @@ mod tests {
         let mut pressure = Pressure::default();
         let seen: Vec<(bool, bool)> = [800, 801, 900, 790, 751, 750, 800, 801]
             .into_iter()
-            .map(|used| (pressure.rises(used, 1_000), pressure.is_short()))
+            .map(|used| (pressure.rises((used, 1_000)), pressure.is_short()))
             .collect();
         let (easy, rises, short) = ((false, false), (true, true), (false, true));
         assert_eq!(seen, [easy, rises, short, short, short, easy, easy, rises]);
-        assert_eq!((to_free(790, 1_000), to_free(1_000, 1_000)), (0, 200));
+        assert_eq!((to_free((790, 1_000)), to_free((1_000, 1_000))), (0, 200));
     }
 
     #[test]
     fn without_a_limit_it_is_never_short() {
-        assert!(!Pressure::default().rises(u64::MAX, 0));
-        assert_eq!(to_free(u64::MAX, 0), 0);
+        assert!(!Pressure::default().rises((u64::MAX, 0)));
+        assert_eq!((to_free((u64::MAX, 0)), share(u64::MAX, 0)), (0, 0));
     }
 
     #[test]

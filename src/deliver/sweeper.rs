@@ -81,13 +81,13 @@ impl Sweeper {
     async fn round(&mut self, mine: &[Partition], partitions: u16, stop: &CancellationToken) -> Result<()> {
         self.sweep(mine, stop).await?;
         let memory = self.tools.store.memory().await?;
-        if self.pressure.rises(memory.used, memory.max) {
-            let Memory { used, max } = memory;
+        if self.pressure.rises(memory.fullest) {
+            let (used, max) = memory.fullest;
             tracing::warn!(used, max, "the store is short of memory: endpoints that nothing goes to make room");
         }
         // Others free their share; together no more than has to go.
         let share = u64::try_from(mine.len()).unwrap_or(u64::MAX);
-        let bytes = to_free(memory.used, memory.max).saturating_mul(share) / u64::from(partitions.max(1));
+        let bytes = to_free(memory.fullest).saturating_mul(share) / u64::from(partitions.max(1));
         self.relieve(bytes, stop).await?;
         self.show(mine, memory).await
     }

@@ -59,7 +59,8 @@ pub trait Lanes: Send + Sync {
     /// What is past its retention is there until a sweep takes it.
     async fn sweep(&self, partition: Partition, from: Option<u64>) -> Result<Swept>;
 
-    /// Makes room: takes about so many bytes of bodies away from an endpoint, if it still is a burden: first the oldest of
+    /// Makes room: takes about so many bytes of bodies away from an endpoint, if it still is a burden (and, where there are
+    /// several nodes, if its node is short of memory, and no more than that needs): first the oldest of
     /// its dropped list, then the oldest that waits, never a current one, each told as dropped for bytes and not kept. One
     /// bounded step.
     async fn relieve(&self, burden: &Burden, bytes: u64) -> Result<Relieved>;
@@ -375,8 +376,10 @@ pub struct Figures {
 /// The store's memory, in bytes.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Memory {
-    /// In use.
+    /// In use, by all nodes.
     pub used: u64,
-    /// The limit; 0 when there is none.
+    /// Their limits together; 0 when there is none.
     pub max: u64,
+    /// What is in use on the node that is nearest to its limit, and that limit; 0 when there is none.
+    pub fullest: (u64, u64),
 }

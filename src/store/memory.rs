@@ -134,7 +134,8 @@ impl Lanes for Memory {
     }
 
     async fn memory(&self) -> Result<lanes::Memory> {
-        Ok(lanes::Memory { used: self.step().0.body_bytes(), max: 0 })
+        let used = self.step().0.body_bytes();
+        Ok(lanes::Memory { used, max: 0, fullest: (used, 0) })
     }
 }
 

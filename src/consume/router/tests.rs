@@ -218,7 +218,7 @@ async fn a_store_that_refuses_everything_gets_no_event_rejected() {
 async fn a_full_store_leaves_the_events_in_rabbitmq() {
     let world = World::new().await;
     world.faults.check(|_| Some(StoreError::Full("OOM".to_owned())));
-    *world.faults.used.lock().unwrap() = Use { used: 10, max: 10 };
+    *world.faults.used.lock().unwrap() = Use { used: 10, max: 10, fullest: (10, 10) };
     world.publish_thirty().await;
     let stop = CancellationToken::new();
     tokio::join!(world.router(8).run(stop.clone()), async {

@@ -4,8 +4,10 @@ use tokio::sync::mpsc;
 
 use super::connect::Call;
 use super::reply::{list, text};
-use super::{RedisStore, scripts, server};
+use super::server::{self, Info};
+use super::{RedisStore, scripts};
 use crate::decide::ids::LaneId;
+use crate::decide::relief::share;
 use crate::store::Result;
 use crate::store::lanes::Memory;
 
@@ -46,7 +48,11 @@ impl RedisStore {
 
     pub(super) async fn memory_used(&self) -> Result<Memory> {
         let shown = self.timed("memory", self.links.ask(async |link| server::memory(link).await)).await?;
-        let sum = |name: &str| shown.iter().flatten().map(|info| info.figure(name)).sum();
-        Ok(Memory { used: sum("used_memory"), max: sum("maxmemory") })
+        let nodes: Vec<(u64, u64)> = shown.iter().flatten().map(Info::fill).collect();
+        Ok(Memory {
+            used: nodes.iter().map(|(used, _)| used).sum(),
+            max: nodes.iter().map(|(_, max)| max).sum(),
+            fullest: nodes.into_iter().max_by_key(|(used, max)| share(*used, *max)).unwrap_or_default(),
+        })
     }
 }

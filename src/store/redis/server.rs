@@ -24,8 +24,18 @@ pub(super) async fn memory(link: &mut Link) -> Result<Option<Vec<Info>>> {
     let mut command = redis::cmd("INFO");
     command.arg("memory");
     let Some(answers) = ask(link, command).await? else { return Ok(None) };
-    let info = |answer| Ok(Info(String::from_utf8_lossy(&bytes(answer)?).into_owned()));
     answers.into_iter().map(info).collect::<Result<_>>().map(Some)
+}
+
+/// What the primary of this key says of its memory; `None` where it does not let itself be asked.
+pub(super) async fn memory_at(link: &mut Link, key: &str) -> Result<Option<Info>> {
+    let mut command = redis::cmd("INFO");
+    command.arg("memory");
+    match link.send_to(key, command).await {
+        Ok(answer) => info(answer).map(Some),
+        Err(error) if is_not_to_be_asked(&error) => Ok(None),
+        Err(error) => Err(failure(error)),
+    }
 }
 
 /// Refuses servers that delete events when they are full.
@@ -75,6 +85,10 @@ async fn ask(link: &mut Link, command: Cmd) -> Result<Option<Vec<Value>>> {
     }
 }
 
+fn info(answer: Value) -> Result<Info> {
+    Ok(Info(String::from_utf8_lossy(&bytes(answer)?).into_owned()))
+}
+
 /// What `INFO` answers.
 pub(super) struct Info(String);
 
@@ -83,8 +97,12 @@ impl Info {
         self.0.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
     }
 
-    /// A figure; 0 where there is none.
-    pub fn figure(&self, name: &str) -> u64 {
+    /// How much memory is in use, and its limit; 0 without one.
+    pub fn fill(&self) -> (u64, u64) {
+        (self.figure("used_memory"), self.figure("maxmemory"))
+    }
+
+    fn figure(&self, name: &str) -> u64 {
         self.line(name).and_then(|figure| figure.parse().ok()).unwrap_or(0)
     }
 }

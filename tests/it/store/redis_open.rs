@@ -369,3 +369,26 @@ async fn a_cluster_does_as_well() {
     assert_eq!(wakes.recv().await.expect("heard").len(), 1);
     assert!(world.store.memory().await.expect("memory").used > 0);
 }
+
+#[tokio::test]
+async fn in_a_cluster_only_the_node_that_is_short_of_memory_is_relieved() {
+    let cluster = Cluster::start(&[]).await;
+    let options = Options { url: cluster.urls(), ..redis_options(&cluster.nodes[0], Policy::default()) };
+    let store = RedisStore::open(options, Signals::default()).await.expect("opens");
+    let world = World::on(Arc::new(store), Policy::default()).await;
+    world.connect("ep_a", 1).await;
+    world.publish(&["1", "2", "3", "4"]).await;
+    world.disable("ep_a").await;
+    let mut relieved = Vec::new();
+    for node in &cluster.nodes {
+        assert_eq!(world.store.memory().await.expect("memory").fullest.1, 0, "no node has a limit");
+        node.ask(&["CONFIG", "SET", "maxmemory", "1mb"]).await.expect("CONFIG SET");
+        let (used, max) = world.store.memory().await.expect("memory").fullest;
+        assert!(used > max && max == 1 << 20, "{used} of {max}");
+        let burden = world.sweep().await.burdens.pop().expect("it is a burden");
+        relieved.push(world.store.relieve(&burden, 1).await.expect("relieve").dropped);
+        node.ask(&["CONFIG", "SET", "maxmemory", "0"]).await.expect("CONFIG SET");
+    }
+    relieved.sort();
+    assert_eq!(relieved, [0, 0, 1], "by the node that has it");
+}
