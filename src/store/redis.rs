@@ -42,8 +42,8 @@ use self::durability::Wait;
 use self::intake::RedisIntake;
 use self::keys::{Frame, Keys};
 use self::scripts::Script;
+use super::Result;
 use super::lanes::{Claim, Commit, Committed, Due, Figures, Intake, Lanes, Memory, Pool, Relieved, Swept, Token, Want};
-use super::{Result, StoreError};
 use crate::clock::Clock;
 use crate::decide::ids::{LaneId, Partition};
 use crate::decide::policy::Policy;
@@ -105,13 +105,8 @@ impl RedisStore {
 #[async_trait]
 impl Lanes for RedisStore {
     async fn intake(&self) -> Result<Box<dyn Intake>> {
-        let mut link = self.links.source().connect().await?;
-        server::check_eviction(&mut link).await.map_err(|error| match error {
-            // Whoever set the server otherwise can set it back: the events wait meanwhile.
-            StoreError::Refused(reason) => StoreError::Unavailable(reason),
-            error => error,
-        })?;
-        Ok(Box::new(RedisIntake::new(self.clone(), link)))
+        let link = self.links.source().connect().await?;
+        Ok(Box::new(RedisIntake::open(self.clone(), link).await?))
     }
 
     async fn due(&self, partition: Partition, pool: Pool, limit: usize) -> Result<Vec<Due>> {

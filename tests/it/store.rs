@@ -31,6 +31,7 @@ mod differential;
 mod fixture;
 mod redis_cost;
 mod redis_data;
+mod redis_durability;
 mod redis_open;
 mod redis_server;
 mod world;

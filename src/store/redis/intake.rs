@@ -1,6 +1,7 @@
 //! The way in: appends over a connection of their own, and waiting until they are durable.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use redis::Value;
@@ -11,7 +12,7 @@ use super::connect::{Call, Link};
 use super::keys::Frame;
 use super::reply::{damaged, exactly, index, list, strange, text};
 use super::upkeep::Trimmed;
-use super::{RedisStore, entry, scripts};
+use super::{RedisStore, entry, scripts, server};
 use crate::decide::ids::{EndpointId, Partition, WorkspaceId};
 use crate::decide::route::Routing;
 use crate::store::lanes::{Append, Appended, Intake, Taken};
@@ -21,6 +22,8 @@ use crate::store::{Result, StoreError};
 const EVENTS_PER_CALL: usize = 256;
 /// Places in lanes that one call fills at most, unless a single event has more.
 const PLACES_PER_CALL: usize = 1024;
+/// How often an intake looks whether the server still keeps what it holds.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Bytes of an id's digest that are remembered.
 const DIGEST_BYTES: usize = 16;
 
@@ -31,11 +34,28 @@ pub(super) struct RedisIntake {
     link: Mutex<Option<Link>>,
     /// Partitions appended to since the last time everything was durable.
     touched: Mutex<BTreeSet<Partition>>,
+    /// When the server was looked at last, on the boot clock.
+    looked: Mutex<Duration>,
 }
 
 impl RedisIntake {
-    pub fn new(store: RedisStore, link: Link) -> Self {
-        Self { store, link: Mutex::new(Some(link)), touched: Mutex::default() }
+    /// Opens it on a server that is set as it must be.
+    pub async fn open(store: RedisStore, mut link: Link) -> Result<Self> {
+        look(&mut link).await?;
+        let looked = Mutex::new(store.clock.boot());
+        Ok(Self { store, link: Mutex::new(Some(link)), touched: Mutex::default(), looked })
+    }
+
+    /// Looks at the server now and then: somebody may have set it otherwise.
+    async fn look_again(&self) -> Result<()> {
+        let now = self.store.clock.boot();
+        let mut looked = self.looked.lock().await;
+        if now.saturating_sub(*looked) >= LOOK_EVERY {
+            *looked = now;
+            let mut link = self.link().await?;
+            self.ends_with(look(&mut link).await).await?;
+        }
+        Ok(())
     }
 
     async fn link(&self) -> Result<Link> {
@@ -143,6 +163,14 @@ pub(super) fn read_routing(text: &str) -> Result<Routing> {
     }
 }
 
+/// Whoever set the server otherwise can set it back: the events wait meanwhile.
+async fn look(link: &mut Link) -> Result<()> {
+    server::check_eviction(link).await.map_err(|error| match error {
+        StoreError::Refused(reason) => StoreError::Unavailable(reason),
+        error => error,
+    })
+}
+
 /// What is remembered of an event's id.
 fn digest(item: &Append) -> [u8; DIGEST_BYTES] {
     let hash = Sha256::new().chain_update(item.workspace.as_str()).chain_update([0]).chain_update(item.id.as_str());
@@ -172,6 +200,7 @@ fn groups(items: &[Append]) -> Vec<&[Append]> {
 #[async_trait]
 impl Intake for RedisIntake {
     async fn append(&self, partition: Partition, items: &[Append]) -> Result<Appended> {
+        self.look_again().await?;
         self.touched.lock().await.insert(partition);
         let mut done = Appended::default();
         for group in groups(items) {

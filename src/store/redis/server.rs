@@ -1,5 +1,6 @@
-//! What the server must be set to: asked when the store is opened, and again by every intake, since a server that was
-//! restarted or promoted meanwhile may be set otherwise. A Cluster is asked for each of its primaries.
+//! What the server must be set to: asked when the store is opened, and again by every intake, at its beginning and now
+//! and then, since a server that was restarted or promoted meanwhile, or that somebody repairs, may be set otherwise. A
+//! Cluster is asked for each of its primaries.
 
 use std::collections::BTreeSet;
 

@@ -1,0 +1,145 @@
+//! What *durable* means on a server: what is waited for, and what is refused.
+
+use std::sync::Arc;
+
+use recadero::decide::ids::Partition;
+use recadero::decide::policy::Policy;
+use recadero::store::redis::{Durability, Options};
+use recadero::store::{Lanes, StoreError};
+
+use super::fixture::PARTITIONS;
+use super::redis_open::{open, refused};
+use super::redis_server::RedisServer;
+use super::world::{World, home};
+
+fn on_disk(options: &mut Options) {
+    options.durability = Durability::Disk;
+}
+
+#[tokio::test]
+async fn disk_is_refused_where_the_disk_lags_behind() {
+    let lags = RedisServer::start(&["--appendonly", "no"]).await;
+    assert!(refused(open(&lags, on_disk).await).contains("appendfsync always"));
+    let holds = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]).await;
+    let store = open(&holds, on_disk).await.expect("this one does");
+    store.intake().await.expect("intake").persist().await.expect("it is on the disk");
+}
+
+/// Whether a server knows `WAITAOF` (Redis 7.2); says so in the test's output where it does not.
+async fn has_waitaof(server: &RedisServer) -> bool {
+    let has = server.ask(&["WAITAOF", "0", "0", "0"]).await.is_ok();
+    if !has {
+        println!("this redis-server has no WAITAOF: what needs it is not shown");
+    }
+    has
+}
+
+#[tokio::test]
+async fn disk_is_waited_for_where_the_server_can_be_asked() {
+    let server = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "everysec"]).await;
+    if !has_waitaof(&server).await {
+        return;
+    }
+    let world = World::on(Arc::new(open(&server, on_disk).await.expect("opens")), Policy::default()).await;
+    let event = [world.event("w", "a", None).await];
+    let intake = world.store.intake().await.expect("intake");
+    intake.append(home("w"), &event).await.expect("append");
+    intake.persist().await.expect("it is on the disk within a second");
+    let figures = server.ask(&["INFO", "commandstats"]).await.expect("INFO");
+    let figures: String = redis::from_redis_value(figures).expect("a text");
+    assert!(figures.contains("cmdstat_waitaof:calls=2,"), "the test's and the store's: {figures}");
+
+    server.ask(&["CONFIG", "SET", "appendonly", "no"]).await.expect("CONFIG SET");
+    intake.append(home("w"), &event).await.expect("append");
+    assert!(matches!(intake.persist().await, Err(StoreError::Unavailable(_))), "it is on no disk any more");
+}
+
+#[tokio::test]
+async fn a_replicas_disk_is_waited_for_where_the_server_can_be_asked() {
+    let with_log = ["--appendonly", "yes", "--repl-diskless-sync-delay", "0"];
+    let (primary, port) = RedisServer::start_on_port(&with_log).await;
+    if !has_waitaof(&primary).await {
+        return;
+    }
+    let replica = RedisServer::start(&[&with_log[..], &["--replicaof", "127.0.0.1", &port.to_string()]].concat()).await;
+    let store = open(&primary, |options| options.durability = Durability::Replica).await.expect("opens");
+    let persisted = async || {
+        let intake = store.intake().await.expect("intake");
+        intake.append(home("w"), &[]).await.expect("append");
+        intake.persist().await
+    };
+    for turn in 0.. {
+        match persisted().await {
+            Ok(()) => break,
+            Err(error) => assert!(turn < 5, "the replica never has it: {error}"),
+        }
+    }
+    replica.ask(&["CONFIG", "SET", "appendonly", "no"]).await.expect("CONFIG SET");
+    let late = persisted().await;
+    assert!(matches!(&late, Err(StoreError::Unavailable(why)) if why.contains("replica's disk")), "{late:?}");
+}
+
+#[tokio::test]
+async fn disk_is_looked_at_again_before_anything_is_said_to_be_on_it() {
+    let server = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]).await;
+    if has_waitaof(&server).await {
+        return; // It says itself when something is on the disk.
+    }
+    let store = open(&server, on_disk).await.expect("opens");
+    server.ask(&["CONFIG", "SET", "appendfsync", "everysec"]).await.expect("CONFIG SET");
+    let persisted = store.intake().await.expect("intake").persist().await;
+    assert!(matches!(persisted, Err(StoreError::Unavailable(why)) if why.contains("appendfsync")));
+    server.ask(&["CONFIG", "SET", "appendfsync", "always"]).await.expect("CONFIG SET");
+    store.intake().await.expect("intake").persist().await.expect("it is on the disk again");
+}
+
+#[tokio::test]
+async fn one_server_is_waited_for_once_however_many_partitions() {
+    let (primary, port) = RedisServer::start_on_port(&["--repl-diskless-sync-delay", "0"]).await;
+    let _replica = RedisServer::start(&["--replicaof", "127.0.0.1", &port.to_string()]).await;
+    let store = open(&primary, |options| options.durability = Durability::Replica).await.expect("opens");
+    for _ in 0..5 {
+        primary.ask(&["CONFIG", "RESETSTAT"]).await.expect("CONFIG");
+        let intake = store.intake().await.expect("intake");
+        for partition in (0..PARTITIONS).map(Partition) {
+            intake.append(partition, &[]).await.expect("append");
+        }
+        if intake.persist().await.is_err() {
+            continue; // The replica is not there yet.
+        }
+        let stats = primary.ask(&["INFO", "commandstats"]).await.expect("INFO");
+        let stats: String = redis::from_redis_value(stats).expect("a text");
+        assert!(stats.contains("cmdstat_wait:calls=1,"), "{stats}");
+        return;
+    }
+    panic!("the replica never has it");
+}
+
+#[tokio::test]
+async fn replica_waits_for_one() {
+    let primary = RedisServer::start(&[]).await;
+    let store = open(&primary, |options| options.durability = Durability::Replica).await.expect("opens");
+    let world = World::on(Arc::new(store), Policy::default()).await;
+    let event = [world.event("w", "a", None).await];
+    let alone = world.store.intake().await.expect("intake");
+    alone.append(home("w"), &event).await.expect("append");
+    assert!(matches!(alone.persist().await, Err(StoreError::Unavailable(_))), "there is no replica");
+    assert!(matches!(alone.append(home("w"), &event).await, Err(StoreError::Unavailable(_))), "the intake has ended");
+}
+
+#[tokio::test]
+async fn replica_is_content_with_one() {
+    let (primary, port) = RedisServer::start_on_port(&["--repl-diskless-sync-delay", "0"]).await;
+    let _replica = RedisServer::start(&["--replicaof", "127.0.0.1", &port.to_string()]).await;
+    let store = open(&primary, |options| options.durability = Durability::Replica).await.expect("opens");
+    let world = World::on(Arc::new(store), Policy::default()).await;
+    let event = [world.event("w", "a", None).await];
+    for _ in 0..5 {
+        let intake = world.store.intake().await.expect("intake");
+        intake.append(home("w"), &event).await.expect("append");
+        if intake.persist().await.is_ok() {
+            return;
+        }
+    }
+    panic!("the replica never has it");
+}
