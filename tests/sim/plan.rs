@@ -1,0 +1,220 @@
+//! What is going to happen to the service in a history, drawn from its seed before it begins.
+//!
+//! A plan is plain data, so that a failing one can be made smaller by leaving things out.
+
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+
+use crate::process::Fate;
+use crate::receivers::Manner;
+
+/// Places for processes; each holds one at a time, and a new one some time after the last one died.
+pub const SLOTS_MAX: usize = 3;
+
+/// How long things go wrong. Long enough for a whole round of attempts (185 s and the attempts themselves).
+const SPAN_MS: u64 = 270_000;
+
+/// A history to be.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub seed: u64,
+    pub slots: usize,
+    /// Whether calls take random time.
+    pub jitter: bool,
+    pub quota_limit: u32,
+    pub quota_window_s: u64,
+    pub quota_per_endpoint: bool,
+    /// Each one's workspace and number of lanes.
+    pub endpoints: Vec<(usize, u16)>,
+    /// Sorted by their times.
+    pub acts: Vec<(u64, Act)>,
+    /// Endpoints that nobody enables at the end, and a workspace that does not get its plan back.
+    pub left_disabled: bool,
+    pub left_without_plan: bool,
+}
+
+/// One thing that happens at its time.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Act {
+    /// Upstream publishes events of a workspace, by their contacts.
+    Publish { workspace: usize, contacts: Vec<Option<u64>> },
+    /// Upstream publishes the event that it published so many events ago once more.
+    PublishAgain { back: usize },
+    Behave { endpoint: usize, manner: Manner },
+
+    Create { workspace: usize, lanes: u16 },
+    Move { endpoint: usize },
+    Lanes { endpoint: usize, lanes: u16 },
+    Disable { endpoint: usize },
+    Enable { endpoint: usize, discard: bool },
+    Delete { endpoint: usize },
+    Recover { endpoint: usize },
+    Plan { workspace: usize, entitled: bool },
+
+    /// A process dies when it has taken so many more steps, or at once (0); another takes its place.
+    Crash { slot: usize, steps: u32, down_ms: u64 },
+    Pause { slot: usize, for_ms: u64 },
+    Lose { slot: usize, fates: Vec<Fate> },
+    Away { for_ms: u64 },
+    Cut { slot: usize },
+    Skew { slot: usize, by_ms: i64 },
+}
+
+impl Plan {
+    pub fn of(seed: u64) -> Self {
+        let mut draw = Draw(StdRng::seed_from_u64(seed));
+        let workspaces = 1 + draw.below(2);
+        let endpoints: Vec<_> = (0..draw.range(1, 4)).map(|_| (draw.below(workspaces), draw.lanes())).collect();
+        let slots = 1 + draw.below(SLOTS_MAX);
+        let mut acts = Vec::new();
+        for _ in 0..draw.range(3, 14) {
+            acts.push((draw.time(), draw.publish(workspaces)));
+        }
+        for endpoint in 0..endpoints.len() {
+            for _ in 0..draw.below(4) {
+                acts.push((draw.time(), Act::Behave { endpoint, manner: draw.manner() }));
+            }
+            if draw.chance(3) {
+                acts.push((0, Act::Behave { endpoint, manner: draw.bad_manner() }));
+            }
+        }
+        // Some histories have no faults, some nobody who changes things: what goes wrong in them is easily seen.
+        if !draw.chance(5) {
+            for _ in 0..draw.below(7) {
+                acts.push((draw.time(), draw.change(workspaces, endpoints.len())));
+            }
+        }
+        if !draw.chance(5) {
+            for _ in 0..draw.below(7) {
+                acts.push((draw.time(), draw.fault(slots)));
+            }
+        }
+        acts.sort_by_key(|(at_ms, _)| *at_ms);
+        Self {
+            seed,
+            slots,
+            jitter: draw.chance(2),
+            quota_limit: draw.range(2, 12) as u32,
+            quota_window_s: draw.pick(&[60, 120, 240, 1800]),
+            quota_per_endpoint: draw.chance(4),
+            endpoints,
+            acts,
+            left_disabled: draw.chance(6),
+            left_without_plan: draw.chance(10),
+        }
+    }
+
+    /// To be read: a line for each thing.
+    pub fn text(&self) -> String {
+        let mut text = format!("{:?}\n", Self { acts: Vec::new(), ..self.clone() });
+        for (at_ms, act) in &self.acts {
+            text += &format!("  {:4}.{:03} {act:?}\n", at_ms / 1000, at_ms % 1000);
+        }
+        text
+    }
+}
+
+/// Draws from a seed.
+struct Draw(StdRng);
+
+impl Draw {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0.random_range(0..bound)
+    }
+
+    fn range(&mut self, from: usize, to: usize) -> usize {
+        self.0.random_range(from..=to)
+    }
+
+    /// One in so many.
+    fn chance(&mut self, of: u32) -> bool {
+        self.0.random_range(0..of) == 0
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        *from.choose(&mut self.0).unwrap()
+    }
+
+    /// Mostly early, so that there is time for what follows.
+    fn time(&mut self) -> u64 {
+        let span_ms = self.pick(&[SPAN_MS / 8, SPAN_MS / 2, SPAN_MS]);
+        self.0.random_range(0..span_ms)
+    }
+
+    fn span_ms(&mut self) -> u64 {
+        let bound_ms = self.pick(&[50, 1_000, 6_000, 25_000, 60_000]);
+        self.0.random_range(0..bound_ms)
+    }
+
+    fn lanes(&mut self) -> u16 {
+        self.pick(&[1, 1, 1, 2, 4])
+    }
+
+    fn publish(&mut self, workspaces: usize) -> Act {
+        if self.chance(8) {
+            return Act::PublishAgain { back: self.below(6) };
+        }
+        let workspace = self.below(workspaces);
+        let count = self.pick(&[1, 1, 2, 3, 6]);
+        let contacts = (0..count).map(|_| (!self.chance(8)).then(|| self.below(3) as u64)).collect();
+        Act::Publish { workspace, contacts }
+    }
+
+    fn manner(&mut self) -> Manner {
+        if self.chance(4) { Manner::Fine } else { self.bad_manner() }
+    }
+
+    fn bad_manner(&mut self) -> Manner {
+        match self.below(9) {
+            0 => Manner::Slow(self.0.random_range(40..4_900)),
+            1 | 2 => Manner::Hangs,
+            3 => Manner::Late,
+            4 => Manner::Refuses,
+            5 | 6 => Manner::Flaps(self.0.random_range(3_000..70_000)),
+            7 => Manner::Status(self.pick(&[201, 204, 301, 404, 500])),
+            _ => Manner::Status(500),
+        }
+    }
+
+    fn change(&mut self, workspaces: usize, endpoints: usize) -> Act {
+        let endpoint = self.below(endpoints);
+        match self.below(20) {
+            0..3 => Act::Move { endpoint },
+            3..7 => Act::Lanes { endpoint, lanes: self.pick(&[1, 2, 4]) },
+            7..10 => Act::Disable { endpoint },
+            10..14 => Act::Enable { endpoint, discard: self.chance(4) },
+            14 => Act::Delete { endpoint },
+            15 => Act::Create { workspace: self.below(workspaces), lanes: self.lanes() },
+            16 => Act::Recover { endpoint },
+            17 => Act::Plan { workspace: self.below(workspaces), entitled: false },
+            _ => Act::Plan { workspace: self.below(workspaces), entitled: true },
+        }
+    }
+
+    fn fault(&mut self, slots: usize) -> Act {
+        let slot = self.below(slots);
+        match self.below(16) {
+            0..4 => {
+                let steps = self.pick(&[0, 1, 2, 3, 5, 8, 13]);
+                Act::Crash { slot, steps, down_ms: self.span_ms() }
+            }
+            4..8 => Act::Pause { slot, for_ms: self.span_ms() },
+            8..12 => {
+                let count = self.pick(&[1, 1, 2, 5]);
+                Act::Lose { slot, fates: (0..count).map(|_| self.fate()).collect() }
+            }
+            12 => Act::Away { for_ms: self.span_ms().min(20_000) },
+            13 | 14 => Act::Cut { slot },
+            _ => Act::Skew { slot, by_ms: self.0.random_range(-3_600_000..3_600_000) },
+        }
+    }
+
+    fn fate(&mut self) -> Fate {
+        match self.below(4) {
+            0 => Fate::Before,
+            1 => Fate::Late(self.0.random_range(1..900)),
+            _ => Fate::After,
+        }
+    }
+}
