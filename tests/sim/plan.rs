@@ -115,6 +115,20 @@ impl Plan {
     }
 }
 
+impl Act {
+    /// Whose process it is about.
+    pub fn slot(&self) -> Option<usize> {
+        match self {
+            Self::Crash { slot, .. }
+            | Self::Pause { slot, .. }
+            | Self::Lose { slot, .. }
+            | Self::Cut { slot }
+            | Self::Skew { slot, .. } => Some(*slot),
+            _ => None,
+        }
+    }
+}
+
 /// Draws from a seed.
 struct Draw(StdRng);
 

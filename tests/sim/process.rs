@@ -158,10 +158,10 @@ impl Process {
         self.trace.put(Fact::Skewed { process: self.name.clone(), by_ms });
     }
 
-    /// Nothing more goes wrong with it.
+    /// Nothing more goes wrong with it; its clock stays as it is.
     pub fn calm(&self) {
         let mut state = self.state();
-        (state.crash_in, state.skew_ms) = (None, 0);
+        state.crash_in = None;
         state.fates.clear();
         drop(state);
         self.resume();
