@@ -33,3 +33,4 @@ pub mod notify;
 pub mod observe;
 pub mod operate;
 pub mod store;
+pub mod testing;

@@ -19,6 +19,7 @@ use crate::decide::notice::{Channel, Notice};
 use crate::observe::signal::{Signal, Signals};
 use crate::store::Store;
 use crate::store::outbox::{NOTICE_LEASE, Outgoing, Sent};
+use crate::testing::{Bug, has};
 
 /// The pause between two rounds over the partitions.
 const ROUND_EVERY: Duration = Duration::from_secs(1);
@@ -135,6 +136,9 @@ impl Drainer {
         let mut over = std::pin::pin!(tokio::time::sleep(BEGIN_WITHIN));
         let mut all = true;
         for outgoing in leased {
+            if has(Bug::NoticeSettledFirst) {
+                self.settle(partition, &outgoing, Sent::Done).await;
+            }
             let late = self.stop.is_cancelled() || futures_util::poll!(&mut over).is_ready();
             let sent = match late {
                 true => Sent::Again(Duration::ZERO),

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use super::ids::EndpointId;
+use crate::testing::{Bug, has};
 
 /// The failures that count together: those of a workspace, or of one endpoint, as the scope says.
 #[derive(Clone, Default, Debug)]
@@ -57,7 +58,7 @@ impl Window {
 
 /// Whether this many failures disable the endpoint that failed: when the count *exceeds* the limit.
 pub fn exceeds(count: u32, limit: u32) -> bool {
-    count > limit
+    count > limit || (has(Bug::WindowOffByOne) && count == limit)
 }
 
 /// Whether the count has just risen past half of the quota, which is worth a warning.

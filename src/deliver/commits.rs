@@ -16,6 +16,7 @@ use super::Tools;
 use crate::decide::ids::Partition;
 use crate::store::lanes::{After, Commit, Committed};
 use crate::store::{Result, StoreError};
+use crate::testing::{Bug, has};
 
 /// Most commits in one call: bounds the time that one script holds the store.
 pub const COMMITS_PER_CALL_MAX: usize = 32;
@@ -107,6 +108,7 @@ impl Commits {
             match self.call(partition, group).await {
                 Ok(answers) => return answers,
                 Err(StoreError::Refused(_)) => return self.record_singly(partition, group).await,
+                Err(_) if has(Bug::CommitNotRepeated) => return vec![LOST; group.len()],
                 Err(error) => {
                     tracing::debug!(%error, partition = partition.0, "commit failed; repeating it");
                     self.line(partition).troubled.store(true, Ordering::Relaxed);

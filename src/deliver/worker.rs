@@ -20,6 +20,7 @@ use crate::decide::retry::{self, Next};
 use crate::observe::signal::Signal;
 use crate::store::lanes::{After, Commit, Committed, Lease, Pool};
 use crate::store::records::AttemptRow;
+use crate::testing::{Bug, has};
 
 /// An attempt begins at most this long after its lease was asked for; the lease lasts the attempt's limit and ten
 /// seconds, so an attempt is over well before anybody else can have the lane.
@@ -71,7 +72,8 @@ pub async fn work(shared: &Shared, slot: &Slot, mut lease: Box<Lease>, mut asked
     let mut events = 0;
     loop {
         let begin = clock.boot();
-        if shared.draining.load(Ordering::Relaxed) || begin.saturating_sub(asked) > BEGIN_WITHIN {
+        let late = begin.saturating_sub(asked) > BEGIN_WITHIN && !has(Bug::BeginsLate);
+        if shared.draining.load(Ordering::Relaxed) || late {
             return give_back(shared, &lease).await;
         }
         let signed_at = clock.unix();
@@ -83,7 +85,7 @@ pub async fn work(shared: &Shared, slot: &Slot, mut lease: Box<Lease>, mut asked
             next: retry::after_failure(lease.attempt, &shared.policy.retry_delays),
             attempted,
             signed_at,
-            boot: clock.boot(),
+            boot: if has(Bug::DelayFromBeginning) { begin } else { clock.boot() },
             unix: clock.unix(),
         };
         events += 1;

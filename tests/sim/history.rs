@@ -171,8 +171,9 @@ impl History {
             Act::Crash { slot, steps, down_ms } => {
                 self.process(*slot).crash_in(*steps, Duration::from_millis(*down_ms));
             }
-            Act::Pause { slot, for_ms } => {
-                tokio::spawn(self.clone().pause(self.process(*slot), Duration::from_millis(*for_ms)));
+            Act::Pause { slot, steps, for_ms } => {
+                let (process, span) = (self.process(*slot), Duration::from_millis(*for_ms));
+                tokio::spawn(self.clone().pause(process, *steps, span));
             }
             Act::Lose { slot, fates } => self.process(*slot).lose(fates.clone()),
             Act::Away { for_ms } => {
@@ -183,8 +184,8 @@ impl History {
         }
     }
 
-    async fn pause(self: Arc<Self>, process: Arc<Process>, span: Duration) {
-        process.pause();
+    async fn pause(self: Arc<Self>, process: Arc<Process>, steps: u32, span: Duration) {
+        process.pause_in(steps).await;
         sleep(span.min(HEARTBEATS_MISSED)).await;
         if span > HEARTBEATS_MISSED {
             self.broker.cut(&process.name);

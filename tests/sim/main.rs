@@ -14,6 +14,7 @@
 mod broker;
 mod check;
 mod history;
+mod mutations;
 mod people;
 mod plan;
 mod process;

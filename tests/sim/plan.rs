@@ -38,27 +38,74 @@ pub struct Plan {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Act {
     /// Upstream publishes events of a workspace, by their contacts.
-    Publish { workspace: usize, contacts: Vec<Option<u64>> },
+    Publish {
+        workspace: usize,
+        contacts: Vec<Option<u64>>,
+    },
     /// Upstream publishes the event that it published so many events ago once more.
-    PublishAgain { back: usize },
-    Behave { endpoint: usize, manner: Manner },
+    PublishAgain {
+        back: usize,
+    },
+    Behave {
+        endpoint: usize,
+        manner: Manner,
+    },
 
-    Create { workspace: usize, lanes: u16 },
-    Move { endpoint: usize },
-    Lanes { endpoint: usize, lanes: u16 },
-    Disable { endpoint: usize },
-    Enable { endpoint: usize, discard: bool },
-    Delete { endpoint: usize },
-    Recover { endpoint: usize },
-    Plan { workspace: usize, entitled: bool },
+    Create {
+        workspace: usize,
+        lanes: u16,
+    },
+    Move {
+        endpoint: usize,
+    },
+    Lanes {
+        endpoint: usize,
+        lanes: u16,
+    },
+    Disable {
+        endpoint: usize,
+    },
+    Enable {
+        endpoint: usize,
+        discard: bool,
+    },
+    Delete {
+        endpoint: usize,
+    },
+    Recover {
+        endpoint: usize,
+    },
+    Plan {
+        workspace: usize,
+        entitled: bool,
+    },
 
     /// A process dies when it has taken so many more steps, or at once (0); another takes its place.
-    Crash { slot: usize, steps: u32, down_ms: u64 },
-    Pause { slot: usize, for_ms: u64 },
-    Lose { slot: usize, fates: Vec<Fate> },
-    Away { for_ms: u64 },
-    Cut { slot: usize },
-    Skew { slot: usize, by_ms: i64 },
+    Crash {
+        slot: usize,
+        steps: u32,
+        down_ms: u64,
+    },
+    /// A process is stopped when it has taken so many more steps, or at once.
+    Pause {
+        slot: usize,
+        steps: u32,
+        for_ms: u64,
+    },
+    Lose {
+        slot: usize,
+        fates: Vec<Fate>,
+    },
+    Away {
+        for_ms: u64,
+    },
+    Cut {
+        slot: usize,
+    },
+    Skew {
+        slot: usize,
+        by_ms: i64,
+    },
 }
 
 impl Plan {
@@ -210,10 +257,15 @@ impl Draw {
         let slot = self.below(slots);
         match self.below(16) {
             0..4 => {
-                let steps = self.pick(&[0, 1, 2, 3, 5, 8, 13]);
+                let steps = self.steps();
                 Act::Crash { slot, steps, down_ms: self.span_ms() }
             }
-            4..8 => Act::Pause { slot, for_ms: self.span_ms() },
+            4..8 => {
+                let steps = self.steps();
+                // Leases last for fifteen seconds: around there it becomes interesting.
+                let for_ms = if self.chance(3) { self.span_ms() } else { self.0.random_range(9_000..35_000) };
+                Act::Pause { slot, steps, for_ms }
+            }
             8..12 => {
                 let count = self.pick(&[1, 1, 2, 5]);
                 Act::Lose { slot, fates: (0..count).map(|_| self.fate()).collect() }
@@ -222,6 +274,10 @@ impl Draw {
             13 | 14 => Act::Cut { slot },
             _ => Act::Skew { slot, by_ms: self.0.random_range(-3_600_000..3_600_000) },
         }
+    }
+
+    fn steps(&mut self) -> u32 {
+        self.pick(&[0, 1, 2, 3, 4, 5, 8, 13])
     }
 
     fn fate(&mut self) -> Fate {

@@ -50,18 +50,26 @@ pub struct Process {
     boot_base: Duration,
     state: Mutex<State>,
     changed: Notify,
+    stopped: Notify,
 }
 
 struct State {
     dead: bool,
     paused: bool,
-    /// Dies when so many more steps were made.
-    crash_in: Option<u32>,
+    /// What happens when so many more steps were made.
+    traps: Vec<(u32, Trap)>,
     /// How long its place stays empty when it is dead.
     down: Duration,
     fates: VecDeque<Fate>,
     skew_ms: i64,
     random: SmallRng,
+}
+
+/// What happens to a process at one of its steps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Trap {
+    Crash,
+    Pause,
 }
 
 /// What all processes share of the world's state.
@@ -90,10 +98,11 @@ impl Process {
         let mut random = SmallRng::seed_from_u64(seed);
         let boot_base = Duration::from_millis(random.random_range(0..1_000_000));
         let (fates, down) = (VecDeque::new(), Duration::from_secs(1));
-        let state = State { dead: false, paused: false, crash_in: None, down, fates, skew_ms: 0, random };
+        let state = State { dead: false, paused: false, traps: Vec::new(), down, fates, skew_ms: 0, random };
         let stop = CancellationToken::new();
         trace.put(Fact::Started { process: name.clone() });
-        Arc::new(Self { name, stop, trace, weather, boot_base, state: Mutex::new(state), changed: Notify::new() })
+        let (changed, stopped) = (Notify::new(), Notify::new());
+        Arc::new(Self { name, stop, trace, weather, boot_base, state: Mutex::new(state), changed, stopped })
     }
 
     /// Where its own randomness comes from.
@@ -119,11 +128,27 @@ impl Process {
 
     /// Ends it when it has taken so many more steps, or at once; its place is empty for a while then.
     pub fn crash_in(&self, steps: u32, down: Duration) {
-        let mut state = self.state();
-        (state.crash_in, state.down) = (Some(steps), down);
-        drop(state);
-        if steps == 0 {
-            self.crash();
+        self.state().down = down;
+        self.set(steps, Trap::Crash);
+    }
+
+    /// Stops it where it is when it has taken so many more steps, or at once; answers when it is stopped.
+    pub async fn pause_in(&self, steps: u32) {
+        self.set(steps, Trap::Pause);
+        self.stopped.notified().await;
+    }
+
+    fn set(&self, steps: u32, trap: Trap) {
+        match steps {
+            0 => self.spring(trap),
+            _ => self.state().traps.push((steps, trap)),
+        }
+    }
+
+    fn spring(&self, trap: Trap) {
+        match trap {
+            Trap::Crash => self.crash(),
+            Trap::Pause => self.pause(),
         }
     }
 
@@ -133,10 +158,11 @@ impl Process {
         tokio::time::sleep(down).await;
     }
 
-    /// Stops it where it is.
-    pub fn pause(&self) {
-        self.state().paused = true;
-        self.trace.put(Fact::Paused { process: self.name.clone() });
+    fn pause(&self) {
+        if !std::mem::replace(&mut self.state().paused, true) {
+            self.trace.put(Fact::Paused { process: self.name.clone() });
+        }
+        self.stopped.notify_one();
     }
 
     /// Lets it go on.
@@ -161,7 +187,7 @@ impl Process {
     /// Nothing more goes wrong with it; its clock stays as it is.
     pub fn calm(&self) {
         let mut state = self.state();
-        state.crash_in = None;
+        state.traps.clear();
         state.fates.clear();
         drop(state);
         self.resume();
@@ -174,14 +200,12 @@ impl Process {
 
     /// One step of a call's way, at which the process may be delayed, stopped or ended.
     pub async fn travel(&self) {
-        let dies = {
+        let sprung = {
             let mut state = self.state();
-            state.crash_in = state.crash_in.map(|left| left.saturating_sub(1));
-            state.crash_in == Some(0)
+            state.traps.iter_mut().for_each(|(steps, _)| *steps -= 1);
+            state.traps.extract_if(.., |(steps, _)| *steps == 0).collect::<Vec<_>>()
         };
-        if dies {
-            self.crash();
-        }
+        sprung.into_iter().for_each(|(_, trap)| self.spring(trap));
         if self.weather.jitter {
             match self.random(16) {
                 0..8 => {}

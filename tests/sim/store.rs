@@ -294,7 +294,12 @@ impl Records for Connection {
     ) -> Result<Vec<Dropped>> {
         self.memory().dropped(workspace, endpoint, after, limit).await
     }
-    async fn payload(&self, workspace: &WorkspaceId, endpoint: &EndpointId, id: &EventId) -> Result<Option<lanes::Waiting>> {
+    async fn payload(
+        &self,
+        workspace: &WorkspaceId,
+        endpoint: &EndpointId,
+        id: &EventId,
+    ) -> Result<Option<lanes::Waiting>> {
         self.memory().payload(workspace, endpoint, id).await
     }
     async fn resend(

@@ -17,64 +17,169 @@ pub const BEGIN_UNIX_MS: u64 = 1_800_000_000_000;
 pub enum Fact {
     // Upstream and the broker.
     /// The broker confirmed an event; these facts are in the order of the queue.
-    Published { workspace: String, event: String, contact: Option<u64> },
+    Published {
+        workspace: String,
+        event: String,
+        contact: Option<u64>,
+    },
     /// The broker gave an event to a consumer.
-    Given { event: String, process: String },
+    Given {
+        event: String,
+        process: String,
+    },
     /// A consumer acknowledged it.
-    Acked { event: String },
+    Acked {
+        event: String,
+    },
 
     // People; each is done the moment it is written down.
     /// A workspace's plan may have webhooks, or may not.
-    Plan { workspace: String, entitled: bool },
-    Created { workspace: String, endpoint: String, url: String, lanes: u16 },
-    Moved { endpoint: String, url: String },
-    Laned { endpoint: String, lanes: u16 },
+    Plan {
+        workspace: String,
+        entitled: bool,
+    },
+    Created {
+        workspace: String,
+        endpoint: String,
+        url: String,
+        lanes: u16,
+    },
+    Moved {
+        endpoint: String,
+        url: String,
+    },
+    Laned {
+        endpoint: String,
+        lanes: u16,
+    },
     /// By hand, and it was enabled.
-    Disabled { endpoint: String },
+    Disabled {
+        endpoint: String,
+    },
     /// It was disabled.
-    Enabled { endpoint: String },
+    Enabled {
+        endpoint: String,
+    },
     /// What enabling discarded.
-    Discarded { endpoint: String, event: String },
-    Deleted { endpoint: String },
+    Discarded {
+        endpoint: String,
+        event: String,
+    },
+    Deleted {
+        endpoint: String,
+    },
     /// Dropped before; now it waits once more, behind all the others.
-    Resent { endpoint: String, event: String },
+    Resent {
+        endpoint: String,
+        event: String,
+    },
 
     // Attempts.
     /// The store let a process make an attempt.
-    Claimed { lease: u64, process: String, endpoint: String, event: String, attempt: u32, resend: bool, url: String },
+    Claimed {
+        lease: u64,
+        process: String,
+        endpoint: String,
+        event: String,
+        attempt: u32,
+        resend: bool,
+        url: String,
+    },
     /// A receiver has a whole request before it.
-    Request { process: String, url: String, event: String, attempt: u32, resend: bool, stamped: u64 },
+    Request {
+        process: String,
+        url: String,
+        event: String,
+        attempt: u32,
+        resend: bool,
+        stamped: u64,
+    },
     /// The attempt is over for the process that made it; no status when no status line came within the limit.
-    Ended { process: String, url: String, event: String, status: Option<u16> },
+    Ended {
+        process: String,
+        url: String,
+        event: String,
+        status: Option<u16>,
+    },
     /// The store recorded how an attempt ended.
-    Recorded { lease: u64, delivered: bool, disabled: bool, dropped: bool },
+    Recorded {
+        lease: u64,
+        delivered: bool,
+        disabled: bool,
+        dropped: bool,
+    },
 
     // What excuses repeats.
-    Started { process: String },
-    Crashed { process: String },
-    Paused { process: String },
-    Continued { process: String },
+    Started {
+        process: String,
+    },
+    Crashed {
+        process: String,
+    },
+    Paused {
+        process: String,
+    },
+    Continued {
+        process: String,
+    },
     /// The process does not know whether an operation was done.
-    Lost { process: String, operation: &'static str, fate: &'static str },
+    Lost {
+        process: String,
+        operation: &'static str,
+        fate: &'static str,
+    },
     /// Nobody reaches the store, or everybody does again.
-    Away { away: bool },
+    Away {
+        away: bool,
+    },
     /// The broker ended a process's subscription.
-    Cut { process: String },
+    Cut {
+        process: String,
+    },
     /// A process's clock is wrong by so much from now on.
-    Skewed { process: String, by_ms: i64 },
+    Skewed {
+        process: String,
+        by_ms: i64,
+    },
 
     // What the outside world is told.
-    Told { id: String, kind: String, endpoint: String, event: Option<String>, reason: String, count: u64 },
+    Told {
+        id: String,
+        kind: String,
+        endpoint: String,
+        event: Option<String>,
+        reason: String,
+        count: u64,
+    },
 
     // What the API says at the end.
     /// From here on nothing fails any more and receivers behave.
     Calm,
-    Row { endpoint: String, event: String, attempt: u32, delivered: bool },
-    InDroppedList { endpoint: String, event: String, reason: String },
-    Backlog { endpoint: String, events: u64, status: String },
-    Quota { workspace: String, used: u32, by_endpoint: Vec<(String, u32)> },
+    Row {
+        endpoint: String,
+        event: String,
+        attempt: u32,
+        delivered: bool,
+    },
+    InDroppedList {
+        endpoint: String,
+        event: String,
+        reason: String,
+    },
+    Backlog {
+        endpoint: String,
+        events: u64,
+        status: String,
+    },
+    Quota {
+        workspace: String,
+        used: u32,
+        by_endpoint: Vec<(String, u32)>,
+    },
     /// Messages that are still in the queue.
-    Queue { messages: usize },
+    Queue {
+        messages: usize,
+    },
 }
 
 impl Display for Fact {

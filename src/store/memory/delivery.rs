@@ -17,6 +17,7 @@ use crate::store::lanes::{
     Want,
 };
 use crate::store::records::EndpointStatus;
+use crate::testing::{Bug, has};
 
 impl State {
     pub fn due(&self, partition: Partition, pool: Pool, limit: usize, now_ms: u64) -> Vec<Due> {
@@ -28,8 +29,10 @@ impl State {
         let entitled = space.is_entitled(&step.policy.plans);
         let Some(endpoint) = space.endpoints.get_mut(&want.lane.endpoint) else { return Claim::Taken };
         let place = place(&want.lane);
-        let is_to_be_had =
-            |lane: &&mut Lane| lane.is_held_by(want.token) || lane.due_ms().is_some_and(|due_ms| due_ms <= now_ms);
+        let is_to_be_had = |lane: &&mut Lane| {
+            lane.is_held_by(want.token)
+                || lane.due_ms().is_some_and(|due_ms| due_ms <= now_ms || lane.leased(now_ms) && has(Bug::SecondLease))
+        };
         let Some(mut lane) = endpoint.lanes.get_mut(&place).filter(is_to_be_had).map(take) else {
             return Claim::Taken;
         };
@@ -138,7 +141,7 @@ impl Endpoint {
         }
         if let Some(current) = lane.current.as_mut().filter(|_| lane.generation != self.generation) {
             current.round += 1;
-            current.attempt = 1;
+            current.attempt = if has(Bug::RoundGoesOn) { current.attempt } else { 1 };
         }
         if lane.current.is_none() {
             let (seq, event) = lane.queue.pop_front().expect("a lane that is due has an event");
@@ -184,7 +187,7 @@ impl Endpoint {
                 self.kept.push(current.seq, current.event, &step.policy.limits);
             }
             Outcome::Failed(_) => {
-                let counts = self.generation == commit.generation;
+                let counts = self.generation == commit.generation || has(Bug::LateFailureCounts);
                 disabled = counts && self.count_failure(at_ms, failures, step);
                 if commit.next == Next::Drop {
                     let current = lane.current.take().expect("the commit is of the current event");
@@ -204,7 +207,7 @@ impl Endpoint {
         }
         self.log.push(at_ms, retry_ms, &commit.row, &step.policy.limits);
         self.hours.count(step.now_ms, &commit.row, commit.outcome, dropped);
-        lane.stand(step.due, pool, retry_ms);
+        lane.stand(step.due, pool, retry_ms.filter(|_| !has(Bug::LostRetry)));
         let after = match retry_ms {
             Some(at_ms) => After::Waiting { at_ms },
             None => {
@@ -232,7 +235,9 @@ impl Endpoint {
                 false
             }
             Verdict::Disable => {
-                failures.leave(&self.id);
+                if !has(Bug::CountIsKept) {
+                    failures.leave(&self.id);
+                }
                 self.disable(DisableReason::Quota, step);
                 true
             }
@@ -276,7 +281,7 @@ impl Endpoint {
     }
 
     fn may_send(&self, entitled: bool) -> bool {
-        entitled && self.disabled.is_none()
+        (entitled || has(Bug::PausedIsClaimed)) && (self.disabled.is_none() || has(Bug::DisabledIsClaimed))
     }
 }
 

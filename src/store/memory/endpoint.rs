@@ -13,6 +13,7 @@ use crate::decide::relief::Burden;
 use crate::decide::route::Route;
 use crate::store::lanes::{Pool, Token, Waiting};
 use crate::store::records::{Config, Disabled, LAYOUTS_MAX};
+use crate::testing::{Bug, has};
 
 /// A lane's place at its endpoint: layout and index.
 pub(super) type Place = (u32, u16);
@@ -110,7 +111,8 @@ impl Endpoint {
         if let Some(layout) = self.layouts.iter_mut().find(|layout| layout.number == place.0) {
             layout.used = true;
         }
-        if was_idle && self.layouts.front().is_some_and(|oldest| oldest.number == place.0) {
+        let is_oldest = self.layouts.front().is_some_and(|oldest| oldest.number == place.0);
+        if was_idle && (is_oldest || has(Bug::NewLayoutAtOnce)) {
             lane.stand(step.due, lane.pool(), Some(step.now_ms));
             step.ready.push(lane.id.clone());
         }
@@ -220,7 +222,7 @@ impl Endpoint {
         self.left(&event);
         *step.dropped.entry(reason).or_default() += 1;
         step.outbox.dropped(self.about(step.now_ms), reason, seq, &event.id);
-        if reason != DropReason::BacklogBytes {
+        if reason != DropReason::BacklogBytes && !has(Bug::DropLosesEntry) {
             self.dropped.push(seq, event, reason, step.now_ms, &step.policy.limits);
         }
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::decide::ids::{EndpointId, EventId, WorkspaceId};
 use crate::decide::notice::{Channel, DisableReason, DropReason, Notice, NoticeKind};
 use crate::store::outbox::{NOTICE_LEASE, OUTBOX_ENTRIES_MAX, OUTBOX_ENTRIES_SHED, Outgoing, Sent};
+use crate::testing::{Bug, has};
 
 const MINUTE_MS: u64 = 60_000;
 
@@ -47,6 +48,10 @@ impl About<'_> {
 impl Notices {
     pub fn disabled(&mut self, about: About<'_>, generation: u64, reason: DisableReason) {
         let id = format!("disabled-{}-{generation}", about.endpoint);
+        if has(Bug::NoticeTwice) {
+            let once_more = about.notice(format!("{id}-again"), NoticeKind::Disabled, reason.as_str());
+            self.record(once_more, about.now_ms);
+        }
         self.record(about.notice(id, NoticeKind::Disabled, reason.as_str()), about.now_ms);
     }
 

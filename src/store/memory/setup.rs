@@ -7,6 +7,7 @@ use super::state::State;
 use crate::decide::ids::{EndpointId, WorkspaceId};
 use crate::decide::notice::DisableReason;
 use crate::store::records::{Config, Put, Workspace};
+use crate::testing::{Bug, has};
 
 impl State {
     pub fn put_workspace(&mut self, workspace: &WorkspaceId, record: &Workspace, now_ms: u64) {
@@ -73,6 +74,9 @@ impl State {
 
     pub fn delete_endpoint(&mut self, workspace: &WorkspaceId, endpoint: &EndpointId, now_ms: u64) -> Option<u64> {
         let (space, mut step) = self.open(self.home(workspace), workspace, now_ms)?;
+        if has(Bug::DeletedIsClaimed) {
+            return space.endpoints.get(endpoint).map(|_| 0);
+        }
         let mut gone = space.endpoints.remove(endpoint)?;
         gone.clear(&mut step);
         space.failures.leave(endpoint);
@@ -103,7 +107,9 @@ impl State {
         let Some((space, mut step)) = self.open(self.home(workspace), workspace, now_ms) else { return false };
         let Some(endpoint) = space.endpoints.get_mut(endpoint) else { return false };
         if endpoint.disabled.is_none() {
-            space.failures.leave(&endpoint.id);
+            if !has(Bug::CountIsKept) {
+                space.failures.leave(&endpoint.id);
+            }
             endpoint.disable(DisableReason::Manual, &mut step);
         }
         true

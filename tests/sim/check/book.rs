@@ -285,7 +285,11 @@ impl Book {
     /// The newest claim of a process on an event of an endpoint that `open` says yes to.
     fn lease_of(&mut self, process: &str, url: &str, event: &str, open: impl Fn(&Lease) -> bool) -> Option<usize> {
         let is_it = |lease: &Lease| {
-            lease.process == process && lease.url == url && lease.item.0 == event && lease.ended.is_none() && open(lease)
+            lease.process == process
+                && lease.url == url
+                && lease.item.0 == event
+                && lease.ended.is_none()
+                && open(lease)
         };
         self.leases.iter().rposition(is_it)
     }
@@ -327,7 +331,8 @@ impl Book {
         let total = self.endpoints[endpoint].lanes_most == 1;
         let runs = |lease: &Lease| {
             let requested_ms = lease.requested_ms.filter(|_| lease.ended.is_none() && lease.endpoint == endpoint);
-            requested_ms.is_some_and(|ms| ms + LIMIT_MS > self.now_ms) && self.processes[&lease.process].crashed.is_none()
+            requested_ms.is_some_and(|ms| ms + LIMIT_MS > self.now_ms)
+                && self.processes[&lease.process].crashed.is_none()
         };
         let others = self.leases.iter().enumerate().filter(|(other, lease)| *other != number && runs(lease));
         let clash = others.map(|(_, lease)| lease).find(|lease| total || contact(self, &lease.item) == own);
@@ -341,7 +346,9 @@ impl Book {
         let now_ms = self.now_ms;
         match self.lease_of(process, url, event, |_| true) {
             Some(number) => self.leases[number].ended = Some((now_ms, status)),
-            None => self.complain("begins", format!("{process} ends an attempt of {event} at {url} that it never began")),
+            None => {
+                self.complain("begins", format!("{process} ends an attempt of {event} at {url} that it never began"))
+            }
         }
     }
 
