@@ -19,6 +19,8 @@ mod people;
 mod plan;
 mod process;
 mod receivers;
+mod replay;
+mod rig;
 mod shrink;
 mod store;
 mod tape;
