@@ -12,11 +12,12 @@ use recadero::decide::event_types::EventTypes;
 use recadero::decide::policy::{Limits, Policy, Quota, QuotaScope};
 use recadero::observe::signal::Signals;
 use recadero::store::memory::Memory;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::broker::SimBroker;
 use crate::people::People;
-use crate::plan::{Act, Plan};
+use crate::plan::{Act, Plan, Role};
 use crate::process::{Process, Right, Weather};
 use crate::receivers::Receivers;
 use crate::store::Base;
@@ -55,7 +56,13 @@ pub fn live_taped(plan: &Plan, taped: bool) -> (Vec<Entry>, Vec<Taped>) {
 pub fn policy(plan: &Plan) -> Policy {
     let scope = if plan.quota_per_endpoint { QuotaScope::Endpoint } else { QuotaScope::Workspace };
     let quota = Quota { limit: plan.quota_limit, window: Duration::from_secs(plan.quota_window_s), scope };
-    Policy { quota, limits: Limits { log_attempts: ALL as u64, ..Limits::default() }, ..Policy::default() }
+    let limits = Limits {
+        log_attempts: ALL as u64,
+        backlog_events: plan.backlog_events,
+        backlog_age: Duration::from_secs(plan.backlog_age_s),
+        ..Limits::default()
+    };
+    Policy { quota, limits, ..Policy::default() }
 }
 
 /// The world that a history takes place in.
@@ -66,6 +73,7 @@ pub struct History {
     pub receivers: Receivers,
     pub people: Mutex<People>,
     seed: u64,
+    roles: Vec<Role>,
     weather: Arc<Weather>,
     policy: Arc<Policy>,
     /// Where one process lives, and its successors.
@@ -78,8 +86,9 @@ impl History {
         let memory = Memory::new(policy.clone(), PARTITIONS, Clock::of(Right(trace.clone())));
         let first = |slot| Mutex::new(born(plan.seed, slot, 0, &trace, &weather));
         Arc::new(Self {
-            slots: (0..plan.slots).map(first).collect(),
-            base: Base::new(memory, trace.clone(), Tape::new(trace.clone(), taped)),
+            slots: (0..plan.slots.len()).map(first).collect(),
+            roles: plan.slots.clone(),
+            base: Base::new(memory, trace.clone(), Tape::new(trace.clone(), taped), plan.is_limited()),
             broker: SimBroker::new(trace.clone()),
             receivers: Receivers::new(trace.clone(), policy.timeout),
             people: Mutex::default(),
@@ -111,19 +120,20 @@ impl History {
         self.tell().await;
     }
 
-    /// Runs the process of a slot; whenever it dies, its connections end and another one comes.
+    /// Runs the process of a slot; whenever it is dead or has ended, its connections end and another one comes.
     async fn keep_alive(self: Arc<Self>, slot: usize) {
         for successor in 1.. {
             let process = self.process(slot);
-            self.start(&process, slot);
+            let service = self.start(&process, slot);
             process.stop.cancelled().await;
+            process.ended(service).await;
             self.broker.cut(&process.name);
             process.vacant().await;
             *self.slots[slot].lock().unwrap() = born(self.seed, slot, successor, &self.trace, &self.weather);
         }
     }
 
-    fn start(&self, process: &Arc<Process>, slot: usize) {
+    fn start(&self, process: &Arc<Process>, slot: usize) -> JoinHandle<()> {
         let connection = Arc::new(self.broker.connection(process.clone()));
         let parts = Parts {
             store: Arc::new(self.base.connection(process.clone())),
@@ -134,9 +144,9 @@ impl History {
             signals: Signals::default(),
         };
         let options = app::Options {
-            router: true,
-            deliverer: true,
-            notifier: true,
+            router: self.roles[slot] != Role::Deliverer,
+            deliverer: self.roles[slot] != Role::Router,
+            notifier: self.roles[slot] != Role::Router,
             name: process.name.clone(),
             partitions: PARTITIONS,
             policy: self.policy.clone(),
@@ -148,7 +158,7 @@ impl History {
             grace: Duration::from_secs(20),
             seed: process.seed(u8::try_from(slot).unwrap()),
         };
-        tokio::spawn(app::run(options, parts, process.stop.clone()));
+        tokio::spawn(app::run(options, parts, process.stop.clone()))
     }
 
     fn process(&self, slot: usize) -> Arc<Process> {
@@ -171,6 +181,7 @@ impl History {
             Act::Crash { slot, steps, down_ms } => {
                 self.process(*slot).crash_in(*steps, Duration::from_millis(*down_ms));
             }
+            Act::Stop { slot } => self.process(*slot).stop.cancel(),
             Act::Pause { slot, steps, for_ms } => {
                 let (process, span) = (self.process(*slot), Duration::from_millis(*for_ms));
                 tokio::spawn(self.clone().pause(process, *steps, span));
@@ -215,11 +226,17 @@ impl History {
             self.process(slot).calm();
         }
         self.make_good(plan).await;
-        let began = Instant::now();
+        // What is dropped by its age is told when the minute is over.
+        let after = if plan.is_limited() { CALM_LEAST } else { Duration::ZERO };
+        let (began, mut emptied) = (Instant::now(), Instant::now());
         loop {
             sleep(Duration::from_secs(3)).await;
             let drained = self.broker.depth() == 0 && self.waiting().await == 0;
-            if (drained && began.elapsed() >= CALM_LEAST) || began.elapsed() >= CALM_MOST {
+            if !drained {
+                emptied = Instant::now();
+            }
+            let done = drained && began.elapsed() >= CALM_LEAST && emptied.elapsed() >= after;
+            if done || began.elapsed() >= CALM_MOST + after {
                 return;
             }
         }

@@ -19,12 +19,16 @@ const SPAN_MS: u64 = 270_000;
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub seed: u64,
-    pub slots: usize,
+    /// What runs in each slot.
+    pub slots: Vec<Role>,
     /// Whether calls take random time.
     pub jitter: bool,
     pub quota_limit: u32,
     pub quota_window_s: u64,
     pub quota_per_endpoint: bool,
+    /// What one endpoint may hold waiting.
+    pub backlog_events: u64,
+    pub backlog_age_s: u64,
     /// Each one's workspace and number of lanes.
     pub endpoints: Vec<(usize, u16)>,
     /// Sorted by their times.
@@ -32,6 +36,15 @@ pub struct Plan {
     /// Endpoints that nobody enables at the end, and a workspace that does not get its plan back.
     pub left_disabled: bool,
     pub left_without_plan: bool,
+}
+
+/// Which parts a process runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    All,
+    Router,
+    /// And the notifier.
+    Deliverer,
 }
 
 /// One thing that happens at its time.
@@ -86,6 +99,10 @@ pub enum Act {
         steps: u32,
         down_ms: u64,
     },
+    /// A process is asked to stop, and another takes its place when it has.
+    Stop {
+        slot: usize,
+    },
     /// A process is stopped when it has taken so many more steps, or at once.
     Pause {
         slot: usize,
@@ -113,7 +130,7 @@ impl Plan {
         let mut draw = Draw(StdRng::seed_from_u64(seed));
         let workspaces = 1 + draw.below(2);
         let endpoints: Vec<_> = (0..draw.range(1, 4)).map(|_| (draw.below(workspaces), draw.lanes())).collect();
-        let slots = 1 + draw.below(SLOTS_MAX);
+        let slots = draw.roles();
         let mut acts = Vec::new();
         for _ in 0..draw.range(3, 14) {
             acts.push((draw.time(), draw.publish(workspaces)));
@@ -134,7 +151,7 @@ impl Plan {
         }
         if !draw.chance(5) {
             for _ in 0..draw.below(7) {
-                acts.push((draw.time(), draw.fault(slots)));
+                acts.push((draw.time(), draw.fault(slots.len())));
             }
         }
         acts.sort_by_key(|(at_ms, _)| *at_ms);
@@ -145,11 +162,18 @@ impl Plan {
             quota_limit: draw.range(2, 12) as u32,
             quota_window_s: draw.pick(&[60, 120, 240, 1800]),
             quota_per_endpoint: draw.chance(4),
+            backlog_events: if draw.chance(6) { draw.range(2, 6) as u64 } else { 100_000 },
+            backlog_age_s: if draw.chance(8) { draw.range(30, 150) as u64 } else { 72 * 3_600 },
             endpoints,
             acts,
             left_disabled: draw.chance(6),
             left_without_plan: draw.chance(10),
         }
+    }
+
+    /// Whether limits of the backlog can be met.
+    pub fn is_limited(&self) -> bool {
+        self.backlog_events < 1_000 || self.backlog_age_s < 3_600
     }
 
     /// To be read: a line for each thing.
@@ -167,6 +191,7 @@ impl Act {
     pub fn slot(&self) -> Option<usize> {
         match self {
             Self::Crash { slot, .. }
+            | Self::Stop { slot }
             | Self::Pause { slot, .. }
             | Self::Lose { slot, .. }
             | Self::Cut { slot }
@@ -212,6 +237,18 @@ impl Draw {
         self.pick(&[1, 1, 1, 2, 4])
     }
 
+    /// At least one process of each kind.
+    fn roles(&mut self) -> Vec<Role> {
+        let split = [Role::Router, Role::Deliverer, Role::Deliverer, Role::Router];
+        match self.below(5) {
+            0 => vec![Role::All],
+            1 => vec![Role::All, Role::All],
+            2 => vec![Role::All, Role::All, Role::All],
+            3 => vec![Role::Router, Role::Deliverer],
+            _ => split[self.below(2)..].iter().take(SLOTS_MAX).copied().collect(),
+        }
+    }
+
     fn publish(&mut self, workspaces: usize) -> Act {
         if self.chance(8) {
             return Act::PublishAgain { back: self.below(6) };
@@ -255,7 +292,8 @@ impl Draw {
 
     fn fault(&mut self, slots: usize) -> Act {
         let slot = self.below(slots);
-        match self.below(16) {
+        match self.below(18) {
+            16 | 17 => Act::Stop { slot },
             0..4 => {
                 let steps = self.steps();
                 Act::Crash { slot, steps, down_ms: self.span_ms() }

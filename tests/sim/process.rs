@@ -15,6 +15,7 @@ use rand::{Rng, RngCore, SeedableRng};
 use recadero::clock::{Clock, Time};
 use recadero::store::{Result, StoreError};
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::trace::{BEGIN_UNIX_MS, Fact, Trace};
@@ -43,8 +44,9 @@ impl Fate {
 /// A process. It runs the service until [`Process::crash`].
 pub struct Process {
     pub name: String,
-    /// Ends its loops when it is dead, so that they cost nothing more.
+    /// Asks it to stop; when it is dead, this ends its loops, so that they cost nothing more.
     pub stop: CancellationToken,
+    died: CancellationToken,
     trace: Trace,
     weather: Arc<Weather>,
     boot_base: Duration,
@@ -99,10 +101,10 @@ impl Process {
         let boot_base = Duration::from_millis(random.random_range(0..1_000_000));
         let (fates, down) = (VecDeque::new(), Duration::from_secs(1));
         let state = State { dead: false, paused: false, traps: Vec::new(), down, fates, skew_ms: 0, random };
-        let stop = CancellationToken::new();
+        let (stop, died) = (CancellationToken::new(), CancellationToken::new());
         trace.put(Fact::Started { process: name.clone() });
         let (changed, stopped) = (Notify::new(), Notify::new());
-        Arc::new(Self { name, stop, trace, weather, boot_base, state: Mutex::new(state), changed, stopped })
+        Arc::new(Self { name, stop, died, trace, weather, boot_base, state: Mutex::new(state), changed, stopped })
     }
 
     /// Where its own randomness comes from.
@@ -122,6 +124,7 @@ impl Process {
         if !std::mem::replace(&mut self.state().dead, true) {
             self.trace.put(Fact::Crashed { process: self.name.clone() });
             self.stop.cancel();
+            self.died.cancel();
             self.changed.notify_waiters();
         }
     }
@@ -149,6 +152,19 @@ impl Process {
         match trap {
             Trap::Crash => self.crash(),
             Trap::Pause => self.pause(),
+        }
+    }
+
+    /// Waits until it is dead, or has ended as it was asked to; then nothing of it is left.
+    pub async fn ended(&self, service: JoinHandle<()>) {
+        tokio::select! {
+            biased;
+            () = self.died.cancelled() => {}
+            _ = service => {
+                self.trace.put(Fact::Stopped { process: self.name.clone() });
+                self.state().dead = true;
+                self.changed.notify_waiters();
+            }
         }
     }
 

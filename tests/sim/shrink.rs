@@ -1,6 +1,6 @@
 //! Makes a failing plan smaller: leaves out what it fails without, again and again.
 
-use crate::plan::Plan;
+use crate::plan::{Plan, Role};
 
 /// How many plans are tried at the most.
 const TRIES_MAX: usize = 400;
@@ -39,16 +39,17 @@ pub fn shrink(plan: &Plan, fails: impl Fn(&Plan) -> bool) -> Plan {
             break;
         }
     }
-    let simpler: [fn(&mut Plan); 4] = [
+    let simpler: [fn(&mut Plan); 5] = [
         |plan| plan.jitter = false,
-        |plan| plan.slots = plan.slots.saturating_sub(1).max(1),
+        |plan| plan.slots.iter_mut().for_each(|role| *role = Role::All),
+        |plan| plan.slots.truncate(1),
         |plan| (plan.left_disabled, plan.left_without_plan) = (false, false),
         |plan| plan.quota_per_endpoint = false,
     ];
     for simplify in simpler {
         let mut candidate = best.clone();
         simplify(&mut candidate);
-        let slots = candidate.slots;
+        let slots = candidate.slots.len();
         candidate.acts.retain(|(_, act)| act.slot().is_none_or(|slot| slot < slots));
         attempt(candidate, &mut best);
     }

@@ -21,8 +21,9 @@ use recadero::store::records::{
 use recadero::store::{Lanes, Outbox, Records, Result};
 use tokio::sync::mpsc;
 
+use crate::history::PARTITIONS;
 use crate::process::Process;
-use crate::tape::{self, Op, Tape, text};
+use crate::tape::{self, ALL, Op, Tape, text};
 use crate::trace::{Fact, Trace};
 
 /// The store itself, and who writes down what happens in it. Clones are the same.
@@ -31,15 +32,20 @@ pub struct Base {
     pub memory: Memory,
     pub trace: Trace,
     pub tape: Tape,
+    /// Whether limits of the backlog can be met.
+    limited: bool,
     leases: Arc<Mutex<BTreeMap<LeaseKey, u64>>>,
 }
+
+/// An entry of a dropped list: endpoint, number, event, reason.
+type Listed = (EndpointId, u64, String, String);
 
 /// What tells the right to one attempt from all others.
 type LeaseKey = (LaneId, u64, u64, u32, u32);
 
 impl Base {
-    pub fn new(memory: Memory, trace: Trace, tape: Tape) -> Self {
-        Self { memory, trace, tape, leases: Arc::default() }
+    pub fn new(memory: Memory, trace: Trace, tape: Tape, limited: bool) -> Self {
+        Self { memory, trace, tape, limited, leases: Arc::default() }
     }
 
     /// A process's way to it.
@@ -78,7 +84,11 @@ impl Base {
     }
 
     async fn append(&self, partition: Partition, items: Vec<Append>) -> Result<Appended> {
+        let before = self.dropped(partition).await;
         let answer = self.memory.append(partition, &items).await;
+        if answer.as_ref().is_ok_and(|appended| !appended.dropped.is_empty()) {
+            self.displaced(partition, &before).await;
+        }
         self.tape.put(|| (Op::Append(partition, items), tape::appended(&answer)));
         answer
     }
@@ -110,6 +120,44 @@ impl Base {
         }
         self.tape.put(|| (Op::Commit(partition, commits), text(&Ok(&answers))));
         Ok(answers)
+    }
+
+    async fn sweep(&self, partition: Partition, from: Option<u64>) -> Result<Swept> {
+        let before = self.dropped(partition).await;
+        let answer = self.memory.sweep(partition, from).await;
+        if answer.as_ref().is_ok_and(|swept| !swept.dropped.is_empty()) {
+            self.displaced(partition, &before).await;
+            self.tape.put(|| (Op::Sweep(partition), tape::swept(&answer)));
+        }
+        answer
+    }
+
+    async fn displaced(&self, partition: Partition, before: &[Listed]) {
+        for (endpoint, seq, event, reason) in self.dropped(partition).await {
+            if !before.iter().any(|(other, number, ..)| (other, *number) == (&endpoint, seq)) {
+                self.trace.put(Fact::Displaced { endpoint: endpoint.to_string(), event, reason });
+            }
+        }
+    }
+
+    /// All that a partition's endpoints have dropped.
+    async fn dropped(&self, partition: Partition) -> Vec<Listed> {
+        let mut listed = Vec::new();
+        if !self.limited {
+            return listed;
+        }
+        for workspace in self.memory.workspaces(None, None, ALL).await.unwrap() {
+            if Partition::of(&workspace, PARTITIONS) != partition {
+                continue;
+            }
+            for Endpoint { id, .. } in self.memory.endpoints(&workspace).await.unwrap() {
+                for Dropped { seq, event, reason, .. } in self.memory.dropped(&workspace, &id, None, ALL).await.unwrap()
+                {
+                    listed.push((id.clone(), seq, event.id.to_string(), reason.as_str().to_owned()));
+                }
+            }
+        }
+        listed
     }
 
     /// The number of the newest row of an endpoint's log.
@@ -182,7 +230,7 @@ impl Lanes for Connection {
     }
 
     async fn sweep(&self, partition: Partition, from: Option<u64>) -> Result<Swept> {
-        self.process.look(self.memory().sweep(partition, from)).await
+        self.process.look(self.base.sweep(partition, from)).await
     }
 
     async fn figures(&self, partition: Partition) -> Result<Figures> {

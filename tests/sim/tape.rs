@@ -1,12 +1,13 @@
 //! The store's operations of a history, in the order in which they took effect, with what the store answered: played
 //! again on another store they must be answered alike.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 
 use recadero::decide::ids::{EndpointId, EventId, LaneId, Partition, WorkspaceId};
-use recadero::decide::notice::Channel;
-use recadero::store::lanes::{Append, Appended, Commit, Due, Intake, Pool, Token, Want};
+use recadero::decide::notice::{Channel, DropReason};
+use recadero::store::lanes::{Append, Appended, Commit, Due, Intake, Pool, Swept, Token, Want};
 use recadero::store::outbox::{Outgoing, Sent};
 use recadero::store::records::{Config, ResendFrom, Workspace};
 use recadero::store::{Result, Store};
@@ -22,6 +23,7 @@ pub enum Op {
     Claim(Partition, Vec<Want>),
     Commit(Partition, Vec<Commit>),
     GiveBack(Partition, LaneId, Token),
+    Sweep(Partition),
     Notices(Partition, usize),
     Settle(Partition, String, Channel, Sent),
     PutWorkspace(WorkspaceId, Workspace),
@@ -87,6 +89,7 @@ pub async fn apply(store: &dyn Store, intake: &dyn Intake, op: &Op) -> String {
         Op::Claim(partition, wants) => text(&store.claim(*partition, wants).await),
         Op::Commit(partition, commits) => text(&store.commit(*partition, commits).await),
         Op::GiveBack(partition, lane, token) => text(&store.give_back(*partition, lane, *token).await),
+        Op::Sweep(partition) => swept(&sweep(store, *partition).await),
         Op::Notices(partition, limit) => notices(&store.notices(*partition, *limit).await),
         Op::Settle(partition, id, channel, sent) => text(&store.settle(*partition, id, *channel, *sent).await),
         Op::PutWorkspace(workspace, record) => text(&store.put_workspace(workspace, record).await),
@@ -108,6 +111,24 @@ pub async fn apply(store: &dyn Store, intake: &dyn Intake, op: &Op) -> String {
     }
 }
 
+/// A whole round of upkeep, in however many steps.
+async fn sweep(store: &dyn Store, partition: Partition) -> Result<Swept> {
+    let mut dropped = BTreeMap::<DropReason, u64>::new();
+    let mut whole = Swept::default();
+    loop {
+        let step = store.sweep(partition, whole.next).await?;
+        for (reason, count) in step.dropped {
+            *dropped.entry(reason).or_default() += count;
+        }
+        whole.ready.extend(step.ready);
+        whole.next = step.next;
+        if whole.next.is_none() {
+            whole.dropped = dropped.into_iter().collect();
+            return Ok(whole);
+        }
+    }
+}
+
 // What the trait leaves open is put in order: lanes said to have become ready, and ties of what is due.
 
 pub fn appended(answer: &Result<Appended>) -> String {
@@ -115,6 +136,16 @@ pub fn appended(answer: &Result<Appended>) -> String {
     if let Ok(appended) = &mut answer {
         appended.ready.sort();
         appended.dropped.sort();
+    }
+    text(&answer)
+}
+
+pub fn swept(answer: &Result<Swept>) -> String {
+    let mut answer = answer.clone();
+    if let Ok(swept) = &mut answer {
+        swept.ready.sort();
+        swept.ready.dedup();
+        swept.oldest_ms = 0; // Also met where nothing was to be done.
     }
     text(&answer)
 }

@@ -65,6 +65,12 @@ pub enum Fact {
         endpoint: String,
         event: String,
     },
+    /// Limits of the backlog dropped it.
+    Displaced {
+        endpoint: String,
+        event: String,
+        reason: String,
+    },
     Deleted {
         endpoint: String,
     },
@@ -111,6 +117,10 @@ pub enum Fact {
 
     // What excuses repeats.
     Started {
+        process: String,
+    },
+    /// It was asked to, and has ended.
+    Stopped {
         process: String,
     },
     Crashed {

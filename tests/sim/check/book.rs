@@ -13,6 +13,9 @@ const BEGUN_WITHIN_MS: u64 = 9_000;
 /// How much later than due an attempt may begin where nothing went wrong: all places may be taken for a while.
 const LATE_MS: u64 = 3_000;
 
+/// How long a claim holds: an attempt's limit and ten seconds.
+const LEASE_MS: u64 = LIMIT_MS + 10_000;
+
 /// How far a signature's time may be from the process's clock at the receiver: the way there takes time.
 const STAMP_MS: i64 = 7_000;
 
@@ -91,6 +94,7 @@ impl Book {
             Fact::Disabled { endpoint } => self.disabled(endpoint, "manual"),
             Fact::Enabled { endpoint } => self.endpoint(endpoint).enabled(),
             Fact::Discarded { endpoint, event } => self.discarded(endpoint, event),
+            Fact::Displaced { endpoint, event, reason } => self.displaced(endpoint, event, reason),
             Fact::Deleted { endpoint } => {
                 self.endpoint(endpoint).deleted = true;
                 self.windows.leave(endpoint);
@@ -125,6 +129,7 @@ impl Book {
             Fact::Started { process } => {
                 self.processes.insert(process.clone(), Runs::default());
             }
+            Fact::Stopped { .. } => self.smooth = false,
             Fact::Crashed { process } => self.harmed(process, |runs, at| runs.crashed = Some(at)),
             Fact::Paused { process } => self.harmed(process, |runs, at| runs.pauses.push((at, None))),
             Fact::Continued { process } => {
@@ -228,6 +233,29 @@ impl Book {
         subject.discards += 1;
         if was != Place::Waits {
             self.complain("places", format!("{event} of {endpoint} is discarded, but it was {was:?}"));
+        }
+    }
+
+    /// The backlog's limits never take the event being tried; that of age takes none that has recorded attempts.
+    fn displaced(&mut self, endpoint: &str, event: &str, reason: &str) {
+        let at = self.at;
+        let key = (event.to_owned(), self.endpoint(endpoint).copies(event));
+        let claims = self.leases.iter().filter(|lease| lease.endpoint == endpoint && lease.item == key);
+        let tried = match reason {
+            "backlog_age" => claims.filter(|lease| lease.recorded || lease.at_ms + LEASE_MS > self.now_ms).count(),
+            _ => claims.count(),
+        };
+        let subject = self.endpoint(endpoint);
+        *subject.displaced.entry(reason.to_owned()).or_default() += 1;
+        let item = subject.items.entry(key).or_insert_with(Item::new);
+        let was = std::mem::replace(&mut item.place, Place::Displaced);
+        item.displaced = Some(reason.to_owned());
+        item.done = Some(at);
+        if was != Place::Waits || tried > 0 {
+            self.complain(
+                "places",
+                format!("{event} of {endpoint} is dropped by {reason}, but it was {was:?} or tried"),
+            );
         }
     }
 
@@ -373,10 +401,13 @@ impl Book {
         }
         let generation = self.endpoint(&lease.endpoint).generation;
         let counts = !delivered && generation == lease.generation;
-        let exceeds = counts && self.windows.count(&self.endpoints, &lease.endpoint, ended_ms, now_ms);
-        if exceeds != disabled {
+        let (may, may_not) = match counts {
+            true => self.windows.count(&self.endpoints, &lease.endpoint, ended_ms, now_ms),
+            false => (false, true),
+        };
+        if (disabled && !may) || (!disabled && !may_not) {
             let count = self.windows.told(&self.endpoints, &lease.endpoint, now_ms);
-            self.complain("quota", format!("{told} failed: disabled is {disabled}, should be {exceeds}; {count}"));
+            self.complain("quota", format!("{told} failed: disabled is {disabled}, should not be; {count}"));
         }
         let last = !delivered && lease.attempt as usize > RETRY_DELAYS_MS.len();
         if last != dropped {
@@ -400,9 +431,13 @@ impl Book {
     }
 
     fn quota(&mut self, workspace: &str, used: u32, by_endpoint: &[(String, u32)]) {
-        let own = self.windows.by_endpoint(&self.endpoints, workspace, self.now_ms);
-        if own != by_endpoint || own.iter().map(|(_, count)| count).sum::<u32>() != used {
-            self.complain("quota", format!("{workspace} is said to have {used} {by_endpoint:?}, it has {own:?}"));
+        let told: BTreeMap<&String, u32> = by_endpoint.iter().map(|(endpoint, count)| (endpoint, *count)).collect();
+        let own = self.endpoints.iter().filter(|(_, endpoint)| endpoint.workspace == workspace);
+        let own: Vec<_> = own.map(|(id, _)| (id, self.windows.of_endpoint(id, self.now_ms))).collect();
+        let right = own.iter().all(|(id, counts)| counts.contains(&told.get(id).copied().unwrap_or(0)));
+        if !right || told.values().sum::<u32>() != used || told.len() < by_endpoint.len() {
+            let text = format!("{workspace} is said to have {used} {by_endpoint:?}, it has {own:?}");
+            self.complain("quota", text);
         }
     }
 

@@ -30,6 +30,8 @@ pub struct Endpoint {
     pub disablings: Vec<&'static str>,
     pub enablings: usize,
     pub discards: u64,
+    /// Dropped by limits of the backlog, by reason.
+    pub displaced: BTreeMap<String, u64>,
     pub items: BTreeMap<ItemKey, Item>,
     /// Attempts recorded: event, attempt, delivered.
     pub recorded: Vec<(String, u32, bool)>,
@@ -46,6 +48,8 @@ pub enum Place {
     Delivered,
     Dropped,
     Discarded,
+    /// Dropped by a limit of the backlog.
+    Displaced,
 }
 
 /// An event at an endpoint.
@@ -64,6 +68,8 @@ pub struct Item {
     /// When it was put into its lane by hand, and whether this one was dropped and then resent.
     pub resent_at: Option<usize>,
     pub resent: bool,
+    /// The limit that dropped it.
+    pub displaced: Option<String>,
 }
 
 /// The right to one attempt, and what became of it.
@@ -109,6 +115,7 @@ impl Item {
             done: None,
             resent_at: None,
             resent: false,
+            displaced: None,
         }
     }
 }
@@ -127,6 +134,7 @@ impl Endpoint {
             disablings: Vec::new(),
             enablings: 0,
             discards: 0,
+            displaced: BTreeMap::new(),
             items: BTreeMap::new(),
             recorded: Vec::new(),
             rows: Vec::new(),

@@ -75,14 +75,23 @@ fn places(subject: &Endpoint, wrong: &mut Wrong) {
     if !(certain..=possible).contains(backlog) {
         wrong.push(("places", format!("{backlog} events wait, should be {certain} to {possible}")));
     }
-    let mut own: Vec<_> = of(Place::Dropped).map(|((event, _), _)| (event.clone(), "retries".to_owned())).collect();
-    own.extend(of(Place::Discarded).map(|((event, _), _)| (event.clone(), "discarded".to_owned())));
+    let dropped = [Place::Dropped, Place::Discarded, Place::Displaced];
+    let mut own: Vec<_> =
+        dropped.into_iter().flat_map(of).map(|((event, _), item)| (event.clone(), reason(item))).collect();
     let mut listed = subject.dropped_list.clone();
     own.sort();
     listed.sort();
     if own != listed {
         wrong.push(("places", format!("the dropped list has {listed:?}, dropped were {own:?}")));
     }
+}
+
+/// Why an event is in the dropped list.
+fn reason(item: &Item) -> String {
+    item.displaced.clone().unwrap_or_else(|| match item.place {
+        Place::Discarded => "discarded".to_owned(),
+        _ => "retries".to_owned(),
+    })
 }
 
 /// An attempt is made again only where its process died or was stopped before it could record it.
@@ -130,7 +139,8 @@ fn notices(book: &Book, endpoint: &str, wrong: &mut Wrong) {
         wrong.push(("notices", format!("{enabled} notices of {} enablings", subject.enablings)));
     }
     let dropped = subject.items.values().filter(|item| item.place == Place::Dropped).count() as u64;
-    for (reason, should) in [("retries", dropped), ("discarded", subject.discards)] {
+    let limits = subject.displaced.iter().map(|(reason, count)| (reason.as_str(), *count));
+    for (reason, should) in limits.chain([("retries", dropped), ("discarded", subject.discards)]) {
         let (_, told) = of("event.dropped", reason);
         if told != should {
             wrong.push(("notices", format!("notices of {told} events dropped ({reason}), should be {should}")));
