@@ -44,8 +44,8 @@ pub struct Found {
     pub lanes: Vec<(Pool, LaneId)>,
     /// Where there may be more.
     pub deep: Vec<(Partition, Pool)>,
-    /// Whether the store did not answer.
-    pub away: bool,
+    /// Whether the store did not answer; `None` when nothing was asked.
+    pub away: Option<bool>,
 }
 
 /// Polls. Of the partitions that others look after, only lanes that they are late for count.
@@ -59,9 +59,12 @@ pub async fn poll(shared: &Shared, asks: Vec<Ask>) -> Found {
     let mut found = Found::default();
     for (Ask { partition, pool, limit }, answer) in answers {
         let due = match answer {
-            Ok(due) => due,
+            Ok(due) => {
+                found.away.get_or_insert(false);
+                due
+            }
             Err(error) => {
-                found.away |= matches!(error, StoreError::Unavailable(_));
+                *found.away.get_or_insert(false) |= matches!(error, StoreError::Unavailable(_));
                 continue; // The next poll asks again.
             }
         };

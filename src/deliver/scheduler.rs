@@ -255,7 +255,9 @@ impl Scheduler {
             }
             Note::Polled(found) => {
                 self.polling = false;
-                self.note_outage(found.away);
+                if let Some(away) = found.away {
+                    self.note_outage(away);
+                }
                 for (pool, lane) in found.lanes {
                     self.learn(pool, lane);
                 }
@@ -287,6 +289,12 @@ impl Scheduler {
         } else if self.away_since.take().is_some_and(|since| now - since > OUTAGE_MIN) {
             self.claim_after = now + CLAIM_AFTER_OUTAGE;
         }
+    }
+
+    /// Whether the store has not answered polls for so long that leases can have ended: the next answer says when to go
+    /// on, and until then a wake from elsewhere is no reason to.
+    fn is_cut_off(&self) -> bool {
+        self.away_since.is_some_and(|since| since.elapsed() > OUTAGE_MIN)
     }
 
     fn learn_all(&mut self, pool: Pool, lanes: Vec<LaneId>) {

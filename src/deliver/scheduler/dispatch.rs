@@ -20,7 +20,7 @@ const CLAIMS_PER_CALL_MAX: usize = 32;
 impl Scheduler {
     /// Claims ready lanes into the free places.
     pub(super) fn dispatch(&mut self) {
-        if Instant::now() < self.claim_after {
+        if Instant::now() < self.claim_after || self.is_cut_off() {
             return;
         }
         for pool in [Pool::Healthy, Pool::Suspect] {
