@@ -30,12 +30,12 @@ pub const PARTITIONS: u16 = 2;
 /// How long after a pause's beginning the broker misses the heartbeats.
 const HEARTBEATS_MISSED: Duration = Duration::from_secs(20);
 
-/// How long the end lasts at the least: a notice whose sender died comes back after a minute, as one that counts
-/// what was dropped in a minute does.
+/// How long the end lasts at the least, after the last event that a limit dropped: a notice whose sender died comes
+/// back after a minute, as one does that counts what was dropped in a minute.
 const CALM_LEAST: Duration = Duration::from_secs(66);
 
 /// And at the most: everybody behaves, so a lease and the longest wait before a retry are all that can be left.
-const CALM_MOST: Duration = Duration::from_secs(150);
+const CALM_MOST: Duration = Duration::from_secs(220);
 
 /// Lives through a plan on a runtime of its own.
 pub fn live(plan: &Plan) -> Vec<Entry> {
@@ -114,8 +114,8 @@ impl History {
             sleep_until(began + Duration::from_millis(*at_ms)).await;
             self.act(act).await;
         }
-        // The last act's consequences may go wrong as well.
-        sleep(Duration::from_secs(2)).await;
+        // What is going wrong goes on to its end, and its consequences may go wrong as well.
+        sleep_until(began + plan.length() + Duration::from_secs(2)).await;
         self.calm(plan).await;
         self.tell().await;
     }
@@ -226,17 +226,13 @@ impl History {
             self.process(slot).calm();
         }
         self.make_good(plan).await;
-        // What is dropped by its age is told when the minute is over.
-        let after = if plan.is_limited() { CALM_LEAST } else { Duration::ZERO };
-        let (began, mut emptied) = (Instant::now(), Instant::now());
+        let began = self.trace.elapsed();
         loop {
             sleep(Duration::from_secs(3)).await;
             let drained = self.broker.depth() == 0 && self.waiting().await == 0;
-            if !drained {
-                emptied = Instant::now();
-            }
-            let done = drained && began.elapsed() >= CALM_LEAST && emptied.elapsed() >= after;
-            if done || began.elapsed() >= CALM_MOST + after {
+            let last_ms = self.trace.last_ms(|fact| matches!(fact, Fact::Displaced { .. } | Fact::Calm));
+            let told = self.trace.elapsed() - Duration::from_millis(last_ms) >= CALM_LEAST;
+            if (drained && told) || self.trace.elapsed() - began >= CALM_MOST {
                 return;
             }
         }

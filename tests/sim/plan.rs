@@ -2,6 +2,8 @@
 //!
 //! A plan is plain data, so that a failing one can be made smaller by leaving things out.
 
+use std::time::Duration;
+
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -171,6 +173,12 @@ impl Plan {
         }
     }
 
+    /// When the last act is over.
+    pub fn length(&self) -> Duration {
+        let ends = self.acts.iter().map(|(at_ms, act)| at_ms + act.span_ms());
+        Duration::from_millis(ends.max().unwrap_or(0))
+    }
+
     /// Whether limits of the backlog can be met.
     pub fn is_limited(&self) -> bool {
         self.backlog_events < 1_000 || self.backlog_age_s < 3_600
@@ -187,6 +195,14 @@ impl Plan {
 }
 
 impl Act {
+    /// How long it goes on.
+    fn span_ms(&self) -> u64 {
+        match self {
+            Self::Pause { for_ms, .. } | Self::Away { for_ms } => *for_ms,
+            _ => 0,
+        }
+    }
+
     /// Whose process it is about.
     pub fn slot(&self) -> Option<usize> {
         match self {

@@ -232,6 +232,12 @@ impl Trace {
         self.entries.lock().unwrap().push(Entry { at_ms, fact });
     }
 
+    /// When the last of some facts was.
+    pub fn last_ms(&self, which: impl Fn(&Fact) -> bool) -> u64 {
+        let entries = self.entries.lock().unwrap();
+        entries.iter().rev().find(|entry| which(&entry.fact)).map_or(0, |entry| entry.at_ms)
+    }
+
     pub fn take(&self) -> Vec<Entry> {
         std::mem::take(&mut self.entries.lock().unwrap())
     }
