@@ -15,8 +15,12 @@ pub enum Bug {
     DedupeForgotten,
     /// An event is appended by a routing that is no longer the present one.
     StaleRouting,
+    /// Events are stored for a paused workspace.
+    PausedIsStored,
     /// Lanes of a new layout are ready before the older ones are empty.
     NewLayoutAtOnce,
+    /// A layout of lanes ends while the last of its events is being tried.
+    LayoutEndsEarly,
     /// A lane that is leased is leased once more.
     SecondLease,
     /// A commit is taken from whoever sends it.
@@ -25,6 +29,8 @@ pub enum Bug {
     CommitNotRepeated,
     /// An attempt begins however long ago its lease was asked for.
     BeginsLate,
+    /// Lanes are claimed at once after an outage.
+    ClaimsAfterOutage,
     /// A lane that waits for a retry is never due.
     LostRetry,
     /// The wait before a retry counts from the attempt's beginning.
@@ -43,12 +49,16 @@ pub enum Bug {
     DisabledIsClaimed,
     /// A paused workspace's lanes are leased.
     PausedIsClaimed,
+    /// A plan that comes back lets nothing go on.
+    PlanReleasesNothing,
     /// A deleted endpoint's lanes are leased.
     DeletedIsClaimed,
     /// An endpoint's old URL is used after a change.
     OldUrl,
     /// An interrupted round goes on where it was.
     RoundGoesOn,
+    /// The backlog's limit of age takes an event that is being tried.
+    AgeTakesTheTried,
     /// A dropped event is not in the dropped list.
     DropLosesEntry,
     /// A disabling is told by two notices.
@@ -83,16 +93,19 @@ mod present {
 
     impl Bug {
         /// All of them.
-        pub const ALL: [Self; 25] = [
+        pub const ALL: [Self; 30] = [
             Self::AckBeforeAppend,
             Self::AppendTakenForDone,
             Self::DedupeForgotten,
             Self::StaleRouting,
+            Self::PausedIsStored,
             Self::NewLayoutAtOnce,
+            Self::LayoutEndsEarly,
             Self::SecondLease,
             Self::CommitWithoutToken,
             Self::CommitNotRepeated,
             Self::BeginsLate,
+            Self::ClaimsAfterOutage,
             Self::LostRetry,
             Self::DelayFromBeginning,
             Self::FifthAttempt,
@@ -102,9 +115,11 @@ mod present {
             Self::CountIsKept,
             Self::DisabledIsClaimed,
             Self::PausedIsClaimed,
+            Self::PlanReleasesNothing,
             Self::DeletedIsClaimed,
             Self::OldUrl,
             Self::RoundGoesOn,
+            Self::AgeTakesTheTried,
             Self::DropLosesEntry,
             Self::NoticeTwice,
             Self::NoticeSettledFirst,

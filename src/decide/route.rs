@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{ContactHash, EndpointId, EventType, LaneId, WorkspaceId};
 use super::policy::Plans;
+use crate::testing::{Bug, has};
 
 /// The event-type word that stands for all of them in a subscription (contract, section 5).
 pub const ALL_EVENTS: &str = "*";
@@ -59,7 +60,7 @@ pub fn lanes(
     routing: &Routing,
     plans: &Plans,
 ) -> Vec<LaneId> {
-    if !plans.entitle(routing.plan.as_deref()) {
+    if !plans.entitle(routing.plan.as_deref()) && !has(Bug::PausedIsStored) {
         return Vec::new();
     }
     routing.routes.iter().filter(|route| route.wants(event_type)).map(|route| route.lane(workspace, contact)).collect()

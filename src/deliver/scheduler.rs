@@ -287,7 +287,7 @@ impl Scheduler {
         if away {
             self.away_since.get_or_insert(now);
         } else if self.away_since.take().is_some_and(|since| now - since > OUTAGE_MIN) {
-            self.claim_after = now + CLAIM_AFTER_OUTAGE;
+            self.claim_after = if has(Bug::ClaimsAfterOutage) { now } else { now + CLAIM_AFTER_OUTAGE };
         }
     }
 

@@ -1,9 +1,10 @@
 //! Judges a trace by `docs/contract.md`, sections 2 to 4, and by nothing else: it knows no type of the service's and keeps
 //! books of its own.
 //!
-//! [`book`] reads the facts one after the other and complains of what is wrong the moment it happens; [`whole`] looks
+//! [`book`] and [`attempts`] read the facts one after the other and complain of what is wrong the moment it happens; [`whole`] looks
 //! at the finished books for what can only be said at the end.
 
+mod attempts;
 mod book;
 mod quota;
 mod records;

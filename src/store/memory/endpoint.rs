@@ -170,7 +170,7 @@ impl Endpoint {
         let is_old = |event: &Waiting| event.at_ms.saturating_add(age_ms) <= step.now_ms;
         let mut old = Vec::new();
         for (place, lane) in &mut self.lanes {
-            let untried = !lane.leased(step.now_ms);
+            let untried = !lane.leased(step.now_ms) || has(Bug::AgeTakesTheTried);
             if let Some(current) = lane.current.take_if(|current| untried && !current.tried && is_old(&current.event)) {
                 lane.lease = None;
                 old.push((current.seq, current.event, *place));
@@ -241,7 +241,8 @@ impl Endpoint {
 
     /// Where the oldest layout is empty, the next one's lanes become ready.
     pub fn close_drained(&mut self, step: &mut Step<'_>) {
-        while self.layouts.len() > 1 && self.oldest_layout().all(|lane| lane.is_empty()) {
+        let is_drained = |lane: &mut Lane| lane.is_empty() || (has(Bug::LayoutEndsEarly) && lane.queue.is_empty());
+        while self.layouts.len() > 1 && self.oldest_layout().all(is_drained) {
             self.layouts.pop_front();
             self.release_held(step);
         }

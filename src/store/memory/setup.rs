@@ -17,7 +17,7 @@ impl State {
             space.routing_version += 1;
         }
         space.record = Some(record.clone());
-        if !was_entitled && space.is_entitled(&step.policy.plans) {
+        if !was_entitled && space.is_entitled(&step.policy.plans) && !has(Bug::PlanReleasesNothing) {
             for endpoint in space.endpoints.values_mut() {
                 endpoint.release_held(&mut step);
             }

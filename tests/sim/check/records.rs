@@ -1,6 +1,6 @@
 //! What the books hold of events, endpoints, attempts and processes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// An event as upstream knows it.
 pub struct Event {
@@ -21,8 +21,8 @@ pub struct Endpoint {
     pub url: String,
     pub lanes_most: u16,
     pub created: usize,
-    /// Facts at which it was to have its workspace's events.
-    pub member_at: BTreeSet<usize>,
+    /// When it last ceased to have its workspace's new events.
+    pub left: Option<usize>,
     pub deleted: bool,
     pub disabled: Option<&'static str>,
     /// Raised by each disabling and enabling.
@@ -55,8 +55,9 @@ pub enum Place {
 /// An event at an endpoint.
 #[derive(Debug)]
 pub struct Item {
-    /// Whether it certainly belongs there; else nobody outside can tell.
+    /// Whether it certainly belongs there, and whether it can: between the two nobody outside can tell.
     pub must: bool,
+    pub may: bool,
     pub place: Place,
     /// The attempt to be made next, and not before when.
     pub attempt: u32,
@@ -107,6 +108,7 @@ impl Item {
     pub fn new() -> Self {
         Self {
             must: false,
+            may: false,
             place: Place::Waits,
             attempt: 1,
             due_ms: 0,
@@ -127,7 +129,7 @@ impl Endpoint {
             url: url.to_owned(),
             lanes_most: lanes,
             created: at,
-            member_at: BTreeSet::new(),
+            left: None,
             deleted: false,
             disabled: None,
             generation: 0,

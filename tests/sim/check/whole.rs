@@ -11,6 +11,7 @@ pub fn check(book: &mut Book) {
         let mut wrong = Vec::new();
         order(book, &endpoint, &mut wrong);
         places(&book.endpoints[&endpoint], &mut wrong);
+        strangers(book, &endpoint, &mut wrong);
         notices(book, &endpoint, &mut wrong);
         for (rule, text) in wrong {
             book.complain(rule, format!("{endpoint}: {text}"));
@@ -83,6 +84,15 @@ fn places(subject: &Endpoint, wrong: &mut Wrong) {
     listed.sort();
     if own != listed {
         wrong.push(("places", format!("the dropped list has {listed:?}, dropped were {own:?}")));
+    }
+}
+
+/// No endpoint has an event that it was not to have: of another workspace, or from when there was no plan for it.
+fn strangers(book: &Book, endpoint: &str, wrong: &mut Wrong) {
+    for (key, item) in &book.endpoints[endpoint].items {
+        if !item.may && book.events[&key.0].acked.is_some() {
+            wrong.push(("places", format!("{key:?} does not belong there: {item:?}")));
+        }
     }
 }
 
