@@ -90,42 +90,6 @@ mod present {
         PRESENT.set(None);
         answer
     }
-
-    impl Bug {
-        /// All of them.
-        pub const ALL: [Self; 30] = [
-            Self::AckBeforeAppend,
-            Self::AppendTakenForDone,
-            Self::DedupeForgotten,
-            Self::StaleRouting,
-            Self::PausedIsStored,
-            Self::NewLayoutAtOnce,
-            Self::LayoutEndsEarly,
-            Self::SecondLease,
-            Self::CommitWithoutToken,
-            Self::CommitNotRepeated,
-            Self::BeginsLate,
-            Self::ClaimsAfterOutage,
-            Self::LostRetry,
-            Self::DelayFromBeginning,
-            Self::FifthAttempt,
-            Self::AnySuccess,
-            Self::WindowOffByOne,
-            Self::LateFailureCounts,
-            Self::CountIsKept,
-            Self::DisabledIsClaimed,
-            Self::PausedIsClaimed,
-            Self::PlanReleasesNothing,
-            Self::DeletedIsClaimed,
-            Self::OldUrl,
-            Self::RoundGoesOn,
-            Self::AgeTakesTheTried,
-            Self::DropLosesEntry,
-            Self::NoticeTwice,
-            Self::NoticeSettledFirst,
-            Self::NoPoll,
-        ];
-    }
 }
 
 #[cfg(feature = "testing")]

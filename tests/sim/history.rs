@@ -30,8 +30,8 @@ pub const PARTITIONS: u16 = 2;
 /// How long after a pause's beginning the broker misses the heartbeats.
 const HEARTBEATS_MISSED: Duration = Duration::from_secs(20);
 
-/// How long the end lasts at the least, after the last event that a limit dropped: a notice whose sender died comes
-/// back after a minute, as one does that counts what was dropped in a minute.
+/// How long the end lasts at the least, also after the last event that a limit dropped: a notice whose sender died
+/// comes back after a minute, as one does that counts what was dropped in a minute.
 const CALM_LEAST: Duration = Duration::from_secs(66);
 
 /// And at the most: everybody behaves, so a lease and the longest wait before a retry are all that can be left.
@@ -230,8 +230,10 @@ impl History {
         loop {
             sleep(Duration::from_secs(3)).await;
             let drained = self.broker.depth() == 0 && self.waiting().await == 0;
-            let last_ms = self.trace.last_ms(|fact| matches!(fact, Fact::Displaced { .. } | Fact::Calm));
-            let told = self.trace.elapsed() - Duration::from_millis(last_ms) >= CALM_LEAST;
+            let told = self.trace.last_ms(Fact::delays_notices).is_none_or(|last_ms| {
+                let since = began.max(Duration::from_millis(last_ms));
+                self.trace.elapsed() - since >= CALM_LEAST
+            });
             if (drained && told) || self.trace.elapsed() - began >= CALM_MOST {
                 return;
             }

@@ -86,9 +86,7 @@ impl Sender for Client {
         let (url, event) = (request.url.to_string(), header("webhook-id").to_owned());
         process.travel().await;
         let manner = self.receivers.manner(&url);
-        let status = if began.elapsed() >= limit {
-            None
-        } else if manner == Manner::Refuses {
+        let status = if began.elapsed() >= limit || manner == Manner::Refuses {
             None
         } else {
             trace.put(Fact::Request {

@@ -192,6 +192,22 @@ pub enum Fact {
     },
 }
 
+impl Fact {
+    /// Whether a notice may go out much later because of it.
+    pub fn delays_notices(&self) -> bool {
+        matches!(
+            self,
+            Self::Crashed { .. }
+                | Self::Stopped { .. }
+                | Self::Paused { .. }
+                | Self::Lost { .. }
+                | Self::Away { away: true }
+                | Self::Displaced { .. }
+                | Self::Discarded { .. }
+        )
+    }
+}
+
 impl Display for Fact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // `Debug` of plain texts and numbers is readable and loses nothing.
@@ -233,9 +249,9 @@ impl Trace {
     }
 
     /// When the last of some facts was.
-    pub fn last_ms(&self, which: impl Fn(&Fact) -> bool) -> u64 {
+    pub fn last_ms(&self, which: impl Fn(&Fact) -> bool) -> Option<u64> {
         let entries = self.entries.lock().unwrap();
-        entries.iter().rev().find(|entry| which(&entry.fact)).map_or(0, |entry| entry.at_ms)
+        entries.iter().rev().find(|entry| which(&entry.fact)).map(|entry| entry.at_ms)
     }
 
     pub fn take(&self) -> Vec<Entry> {
