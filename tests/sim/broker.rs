@@ -44,7 +44,7 @@ impl SimBroker {
         queue.next += 1;
         let Outgoing { routing_key, properties, body, .. } = message;
         let tag = Tag(queue.next);
-        queue.ready.push_back(Message { tag, routing_key, properties, body });
+        queue.ready.push_back(Message { tag, routing_key, properties, body, redelivered: false });
         drop(queue);
         self.0.changed.notify_waiters();
     }
@@ -86,7 +86,7 @@ impl Queue {
     fn leave(&mut self, id: u64) {
         if self.subscriptions.first().is_some_and(|(active, _)| *active == id) {
             while let Some(message) = self.held.pop_back() {
-                self.ready.push_front(message);
+                self.ready.push_front(Message { redelivered: true, ..message });
             }
         }
         self.subscriptions.retain(|(other, _)| *other != id);

@@ -139,6 +139,7 @@ impl History {
             store: Arc::new(self.base.connection(process.clone())),
             broker: connection.clone(),
             publisher: connection,
+            mail: None,
             sender: Arc::new(self.receivers.client(process.clone())),
             clock: process.clock(),
             signals: Signals::default(),

@@ -9,9 +9,11 @@ use async_trait::async_trait;
 use recadero::decide::attempt::Outcome;
 use recadero::decide::ids::{EndpointId, EventId, LaneId, Partition, WorkspaceId};
 use recadero::decide::notice::Channel;
+use recadero::decide::relief::Burden;
 use recadero::decide::route::Routing;
 use recadero::store::lanes::{
-    self, After, Append, Appended, Claim, Commit, Committed, Due, Figures, Intake, Lease, Pool, Swept, Token, Want,
+    self, After, Append, Appended, Claim, Commit, Committed, Due, Figures, Intake, Lease, Pool, Relieved, Swept, Token,
+    Want,
 };
 use recadero::store::memory::Memory;
 use recadero::store::outbox::{Outgoing, Sent};
@@ -231,6 +233,10 @@ impl Lanes for Connection {
 
     async fn sweep(&self, partition: Partition, from: Option<u64>) -> Result<Swept> {
         self.process.look(self.base.sweep(partition, from)).await
+    }
+
+    async fn relieve(&self, burden: &Burden, bytes: u64) -> Result<Relieved> {
+        self.process.look(self.memory().relieve(burden, bytes)).await
     }
 
     async fn figures(&self, partition: Partition) -> Result<Figures> {
