@@ -121,6 +121,7 @@ async fn sweep(store: &dyn Store, partition: Partition) -> Result<Swept> {
             *dropped.entry(reason).or_default() += count;
         }
         whole.ready.extend(step.ready);
+        whole.burdens.extend(step.burdens);
         whole.next = step.next;
         if whole.next.is_none() {
             whole.dropped = dropped.into_iter().collect();
