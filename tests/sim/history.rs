@@ -24,9 +24,6 @@ use crate::store::Base;
 use crate::tape::{ALL, Tape, Taped};
 use crate::trace::{Entry, Fact, Trace};
 
-/// Partitions of the store: more than one, and few, since each is polled.
-pub const PARTITIONS: u16 = 2;
-
 /// How long after a pause's beginning the broker misses the heartbeats.
 const HEARTBEATS_MISSED: Duration = Duration::from_secs(20);
 
@@ -73,6 +70,7 @@ pub struct History {
     pub receivers: Receivers,
     pub people: Mutex<People>,
     seed: u64,
+    partitions: u16,
     roles: Vec<Role>,
     weather: Arc<Weather>,
     policy: Arc<Policy>,
@@ -83,12 +81,13 @@ pub struct History {
 impl History {
     fn new(plan: &Plan, taped: bool) -> Arc<Self> {
         let (trace, weather, policy) = (Trace::new(), Weather::new(plan.jitter), policy(plan));
-        let memory = Memory::new(policy.clone(), PARTITIONS, Clock::of(Right(trace.clone())));
+        let memory = Memory::new(policy.clone(), plan.partitions, Clock::of(Right(trace.clone())));
         let first = |slot| Mutex::new(born(plan.seed, slot, 0, &trace, &weather));
         Arc::new(Self {
             slots: (0..plan.slots.len()).map(first).collect(),
+            partitions: plan.partitions,
             roles: plan.slots.clone(),
-            base: Base::new(memory, trace.clone(), Tape::new(trace.clone(), taped), plan.is_limited()),
+            base: Base::new(memory, trace.clone(), Tape::new(trace.clone(), taped), plan),
             broker: SimBroker::new(trace.clone()),
             receivers: Receivers::new(trace.clone(), policy.timeout),
             people: Mutex::default(),
@@ -149,7 +148,7 @@ impl History {
             deliverer: self.roles[slot] != Role::Router,
             notifier: self.roles[slot] != Role::Router,
             name: process.name.clone(),
-            partitions: PARTITIONS,
+            partitions: self.partitions,
             policy: self.policy.clone(),
             event_types: Arc::new(EventTypes::new([])),
             prefetch: 8,

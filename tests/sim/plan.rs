@@ -21,6 +21,8 @@ const SPAN_MS: u64 = 270_000;
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub seed: u64,
+    /// Partitions of the store. Few, since each is polled.
+    pub partitions: u16,
     /// What runs in each slot.
     pub slots: Vec<Role>,
     /// Whether calls take random time.
@@ -153,12 +155,16 @@ impl Plan {
         }
         if !draw.chance(5) {
             for _ in 0..draw.below(7) {
-                acts.push((draw.time(), draw.fault(slots.len())));
+                // Much goes wrong only while something else is going on.
+                let near = acts.choose(&mut draw.0).map_or(0, |(at_ms, _)| *at_ms) + draw.below(6_000) as u64;
+                let at_ms = if draw.chance(2) { near } else { draw.time() };
+                acts.push((at_ms, draw.fault(slots.len())));
             }
         }
         acts.sort_by_key(|(at_ms, _)| *at_ms);
         Self {
             seed,
+            partitions: draw.pick(&[1, 1, 2, 3]),
             slots,
             jitter: draw.chance(2),
             quota_limit: draw.range(2, 12) as u32,
@@ -324,8 +330,13 @@ impl Draw {
                 let count = self.pick(&[1, 1, 2, 5]);
                 Act::Lose { slot, fates: (0..count).map(|_| self.fate()).collect() }
             }
-            12 => Act::Away { for_ms: self.span_ms().min(20_000) },
-            13 | 14 => Act::Cut { slot },
+            12 | 13 => {
+                // Long enough for a lease to end before its outcome is recorded.
+                let for_ms =
+                    if self.chance(2) { self.span_ms().min(20_000) } else { self.0.random_range(8_000..20_000) };
+                Act::Away { for_ms }
+            }
+            14 => Act::Cut { slot },
             _ => Act::Skew { slot, by_ms: self.0.random_range(-3_600_000..3_600_000) },
         }
     }

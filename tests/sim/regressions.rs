@@ -9,6 +9,7 @@ use crate::{must_be_right, try_seeds};
 fn quiet() -> Plan {
     Plan {
         seed: 0,
+        partitions: 2,
         slots: vec![Role::All],
         jitter: true,
         quota_limit: 30,

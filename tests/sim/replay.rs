@@ -14,7 +14,7 @@ use recadero::store::Lanes;
 use recadero::store::redis::{Durability, Options, RedisStore};
 use recadero::testing::{self, Bug};
 
-use crate::history::{self, PARTITIONS};
+use crate::history;
 use crate::plan::Plan;
 use crate::rig::redis::Redis;
 use crate::tape::{Taped, apply};
@@ -47,7 +47,7 @@ async fn replay(redis: &Redis, seed: u64, tape: &[Taped]) -> Result<(), String> 
     let options = Options {
         url: redis.url(),
         prefix: format!("seed-{seed}"),
-        partitions: PARTITIONS,
+        partitions: plan.partitions,
         durability: Durability::Memory,
         policy: history::policy(&plan),
     };

@@ -23,7 +23,7 @@ use recadero::store::records::{
 use recadero::store::{Lanes, Outbox, Records, Result};
 use tokio::sync::mpsc;
 
-use crate::history::PARTITIONS;
+use crate::plan::Plan;
 use crate::process::Process;
 use crate::tape::{self, ALL, Op, Tape, text};
 use crate::trace::{Fact, Trace};
@@ -34,6 +34,7 @@ pub struct Base {
     pub memory: Memory,
     pub trace: Trace,
     pub tape: Tape,
+    partitions: u16,
     /// Whether limits of the backlog can be met.
     limited: bool,
     leases: Arc<Mutex<BTreeMap<LeaseKey, u64>>>,
@@ -42,12 +43,13 @@ pub struct Base {
 /// An entry of a dropped list: endpoint, number, event, reason.
 type Listed = (EndpointId, u64, String, String);
 
-/// What tells the right to one attempt from all others.
-type LeaseKey = (LaneId, u64, u64, u32, u32);
+/// What tells the right to one attempt from all others: lane, token, seq, round, attempt, version of the endpoint.
+type LeaseKey = (LaneId, u64, u64, u32, u32, u64);
 
 impl Base {
-    pub fn new(memory: Memory, trace: Trace, tape: Tape, limited: bool) -> Self {
-        Self { memory, trace, tape, limited, leases: Arc::default() }
+    pub fn new(memory: Memory, trace: Trace, tape: Tape, plan: &Plan) -> Self {
+        let (partitions, limited) = (plan.partitions, plan.is_limited());
+        Self { memory, trace, tape, partitions, limited, leases: Arc::default() }
     }
 
     /// A process's way to it.
@@ -56,10 +58,10 @@ impl Base {
     }
 
     fn claimed(&self, process: &str, lease: &Lease) {
-        let Lease { lane, token, seq, round, attempt, .. } = lease;
+        let Lease { lane, token, seq, round, attempt, config, .. } = lease;
         let mut leases = self.leases.lock().unwrap();
         let number = leases.len() as u64;
-        let Entry::Vacant(fresh) = leases.entry((lane.clone(), token.0, *seq, *round, *attempt)) else {
+        let Entry::Vacant(fresh) = leases.entry((lane.clone(), token.0, *seq, *round, *attempt, config.version)) else {
             return; // The same right, asked for again.
         };
         fresh.insert(number);
@@ -75,8 +77,9 @@ impl Base {
     }
 
     fn recorded(&self, commit: &Commit, committed: &Committed) {
-        let Commit { lane, token, seq, round, attempt, outcome, .. } = commit;
-        let lease = self.leases.lock().unwrap().get(&(lane.clone(), token.0, *seq, *round, *attempt)).copied();
+        let Commit { lane, token, seq, round, attempt, config, outcome, .. } = commit;
+        let key = (lane.clone(), token.0, *seq, *round, *attempt, config.version);
+        let lease = self.leases.lock().unwrap().get(&key).copied();
         self.trace.put(Fact::Recorded {
             lease: lease.unwrap_or(u64::MAX),
             delivered: *outcome == Outcome::Delivered,
@@ -149,7 +152,7 @@ impl Base {
             return listed;
         }
         for workspace in self.memory.workspaces(None, None, ALL).await.unwrap() {
-            if Partition::of(&workspace, PARTITIONS) != partition {
+            if Partition::of(&workspace, self.partitions) != partition {
                 continue;
             }
             for Endpoint { id, .. } in self.memory.endpoints(&workspace).await.unwrap() {
