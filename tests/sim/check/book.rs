@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::quota::Windows;
-use super::records::{Endpoint, Event, Item, Lease, Place, Runs};
+use super::records::{Endpoint, Event, Item, Lease, Pause, Place, Runs};
 use super::{Complaint, LIMIT_MS, Rules};
 use crate::trace::{Entry, Fact};
 
@@ -127,11 +127,14 @@ impl Book {
             }
             Fact::Stopped { .. } => self.smooth = false,
             Fact::Crashed { process } => self.harmed(process, |runs, at| runs.crashed = Some(at)),
-            Fact::Paused { process } => self.harmed(process, |runs, at| runs.pauses.push((at, None))),
+            Fact::Paused { process } => {
+                let from_ms = self.now_ms;
+                self.harmed(process, |runs, from| runs.pauses.push(Pause { from, from_ms, until: None }));
+            }
             Fact::Continued { process } => {
-                let at = self.at;
+                let until = Some((self.at, self.now_ms));
                 let runs = self.processes.get_mut(process).unwrap();
-                runs.pauses.last_mut().unwrap().1 = Some(at);
+                runs.pauses.last_mut().unwrap().until = until;
             }
             Fact::Lost { .. } => (self.smooth, self.repeats_excused) = (false, true),
             Fact::Away { away } => {

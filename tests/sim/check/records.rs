@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+/// How long a claim holds beyond what its attempt may take, from a late beginning to the limit.
+const SPARE_MS: u64 = 5_000;
+
 /// An event as upstream knows it.
 pub struct Event {
     pub workspace: String,
@@ -89,18 +92,28 @@ pub struct Lease {
     pub recorded: bool,
 }
 
-/// What happened to a process, by numbers of facts.
+/// What happened to a process.
 #[derive(Default)]
 pub struct Runs {
     pub crashed: Option<usize>,
-    pub pauses: Vec<(usize, Option<usize>)>,
+    pub pauses: Vec<Pause>,
+}
+
+/// A pause: the numbers of its facts, and its times.
+pub struct Pause {
+    pub from: usize,
+    pub from_ms: u64,
+    pub until: Option<(usize, u64)>,
 }
 
 impl Runs {
-    /// Whether an attempt that was claimed then may never have been recorded.
-    pub fn excuses(&self, claimed: usize) -> bool {
-        let over = |(_, until): &(usize, Option<usize>)| until.is_none_or(|until| until > claimed);
-        self.crashed.is_some() || self.pauses.iter().any(over)
+    /// Whether an attempt of one claim may have been repeated under the next, since its process died in between, or was
+    /// stopped for longer than the time that a claim has to spare.
+    pub fn excuses(&self, claim: &Lease, next: &Lease) -> bool {
+        let met = |pause: &&Pause| pause.from < next.at && pause.until.is_none_or(|(until, _)| until > claim.at);
+        let span_ms = |pause: &Pause| pause.until.map_or(next.at_ms, |(_, until_ms)| until_ms) - pause.from_ms;
+        let stopped_ms: u64 = self.pauses.iter().filter(met).map(span_ms).sum();
+        self.crashed.is_some_and(|crashed| crashed < next.at) || stopped_ms >= SPARE_MS
     }
 }
 

@@ -111,7 +111,7 @@ fn repeats(book: &mut Book) {
     for (number, lease) in book.leases.iter().enumerate().filter(|(_, lease)| lease.requested_ms.is_some()) {
         let before = last.insert((lease.endpoint.clone(), lease.item.clone()), number);
         let Some(before) = before.map(|before| &book.leases[before]) else { continue };
-        let excused = before.recorded || book.processes[&before.process].excuses(before.at);
+        let excused = before.recorded || book.processes[&before.process].excuses(before, lease);
         if !excused {
             wrong.push((lease.at, format!("{before:?} was never recorded, and is repeated by {lease:?}")));
         }
