@@ -146,6 +146,7 @@ pub fn swept(answer: &Result<Swept>) -> String {
     if let Ok(swept) = &mut answer {
         swept.ready.sort();
         swept.ready.dedup();
+        swept.burdens.sort();
         swept.oldest_ms = 0; // Also met where nothing was to be done.
     }
     text(&answer)
