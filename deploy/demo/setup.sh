@@ -1,21 +1,21 @@
 #!/bin/sh
 # Makes the demo's workspace and one endpoint, which is the demo's receiver; when they are there already, changes nothing.
 #
-#   RECADERO_API     http://host:port of the API
-#   RECADERO_TOKEN   an admin token
-#   RECADERO_TO      the receiver's URL
+#   DEMO_API     http://host:port of the API
+#   DEMO_TOKEN   an admin token
+#   DEMO_TO      the receiver's URL
 set -eu
-workspace=$RECADERO_API/v1/workspaces/demo
+workspace=$DEMO_API/v1/workspaces/demo
 
 api() {
     curl -sSf --retry 30 --retry-delay 1 --retry-all-errors \
-        -H "Authorization: Bearer $RECADERO_TOKEN" -H 'Content-Type: application/json' "$@"
+        -H "Authorization: Bearer $DEMO_TOKEN" -H 'Content-Type: application/json' "$@"
 }
 
 api -X PUT "$workspace" -d '{"plan": "advanced", "name": "Demo", "notify": ["demo@example.com"]}'
-if api "$workspace/endpoints" | grep -qF "\"$RECADERO_TO\""; then
+if api "$workspace/endpoints" | grep -qF "\"$DEMO_TO\""; then
     echo "the endpoint is there already"
 else
     # The answer has the endpoint's secret, which is shown this once.
-    api -X POST "$workspace/endpoints" -d "{\"url\": \"$RECADERO_TO\", \"events\": [\"*\"]}"
+    api -X POST "$workspace/endpoints" -d "{\"url\": \"$DEMO_TO\", \"events\": [\"*\"]}"
 fi

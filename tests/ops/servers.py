@@ -1,0 +1,247 @@
+"""The processes of docker-compose.yml, started by hand from the same files, on free ports of 127.0.0.1.
+
+Each runs under tests/it/rig/guard.sh: it ends, and its directory goes, when this process does, whatever ends that.
+"""
+
+import base64
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+import yaml
+
+from project import ALERTS, TOP, load, read
+
+PATIENCE_SECONDS = 60
+BINARY = os.environ.get("RECADERO_BINARY", str(TOP / "target/debug/recadero"))
+COMPOSE = load("docker-compose.yml")["services"]
+
+
+def free_port():
+    # Below the range from which the kernel hands out its own, as in tests/it/rig/ports.rs.
+    for port in range(20_000 + os.getpid() % 10_000, 32_000):
+        with socket.socket() as taken:
+            try:
+                taken.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            if port not in free_port.given:
+                free_port.given.add(port)
+                return port
+    raise RuntimeError("no free port")
+
+
+free_port.given = set()
+
+
+def get(url, **headers):
+    """The body of what a URL answers; raises what urllib raises."""
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10) as answer:
+        return answer.read().decode()
+
+
+def until(what, condition):
+    """Waits, with a bound, until `condition` answers something true; answers that."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < end:
+        try:
+            if found := condition():
+                return found
+        except (OSError, urllib.error.URLError):
+            pass
+        time.sleep(0.2)
+    raise TimeoutError(f"waited {PATIENCE_SECONDS} s for {what}")
+
+
+class Process:
+    """A guarded process and what it printed."""
+
+    def __init__(self, name, *command, environment=None):
+        self.directory = tempfile.mkdtemp(prefix=f"recadero-ops-{name}-")
+        self.log = tempfile.NamedTemporaryFile("w+", prefix=f"recadero-ops-{name}-", suffix=".log")
+        self.guard = subprocess.Popen(
+            ["sh", TOP / "tests/it/rig/guard.sh", self.directory, *(str(part).replace("DIR", self.directory) for part in command)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=self.log,
+            env={**os.environ, **(environment or {})},
+            start_new_session=True,
+        )
+
+    def printed(self):
+        return Path(self.log.name).read_text(encoding="utf-8", errors="replace")
+
+    def end(self):
+        self.guard.stdin.close()
+        self.guard.wait(PATIENCE_SECONDS)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class Site:
+    """All of them. A context: they end with it."""
+
+    def __init__(self):
+        names = ("amqp", "management", "queue_metrics", "redis", "api", "ops", "receiver", "prometheus")
+        self.ports = {name: free_port() for name in names}
+        self.processes = {}
+        self.etc = Path(tempfile.mkdtemp(prefix="recadero-ops-etc-"))
+
+    def __enter__(self):
+        try:
+            self.start_rabbitmq()
+            self.start_redis()
+            self.start_receiver()
+            until("RabbitMQ", lambda: "Server startup complete" in self.processes["rabbitmq"].printed())
+            self.start_recadero()
+            self.start_prometheus()
+            until("Recadero", lambda: get(self.url("ops", "/readyz")))
+            until("Prometheus", lambda: get(self.url("prometheus", "/-/ready")))
+        except BaseException:
+            self.tell()
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        for process in self.processes.values():
+            process.end()
+        shutil.rmtree(self.etc)
+
+    def tell(self):
+        for name, process in self.processes.items():
+            print(f"--- {name}\n{process.printed()[-3000:]}")
+
+    def url(self, server, path=""):
+        return f"http://127.0.0.1:{self.ports[server]}{path}"
+
+    def run(self, name, *command, environment=None):
+        self.processes[name] = Process(name, *command, environment=environment)
+
+    def start_rabbitmq(self):
+        # Debian's own program insists on its own user and directories; what it calls does not.
+        server = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+        server = server if os.access(server, os.X_OK) else shutil.which("rabbitmq-server")
+        directory = self.etc
+        definitions = TOP / "deploy/rabbitmq/definitions"
+        (directory / "rabbitmq.conf").write_text(
+            read("deploy/rabbitmq/rabbitmq.conf").replace("/etc/rabbitmq/definitions", str(definitions))
+            + f"listeners.tcp.1 = 127.0.0.1:{self.ports['amqp']}\n"
+            + f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {self.ports['management']}\n"
+            + f"prometheus.tcp.ip = 127.0.0.1\nprometheus.tcp.port = {self.ports['queue_metrics']}\n"
+        )
+        shutil.copy(TOP / "deploy/rabbitmq/enabled_plugins", directory / "enabled_plugins")
+        (directory / "env.conf").touch()
+        self.run(
+            "rabbitmq", "env", "-i", f"PATH={os.environ['PATH']}", "HOME=DIR", "LANG=C.UTF-8",
+            "RABBITMQ_NODENAME=ops@localhost",
+            f"RABBITMQ_CONF_ENV_FILE={directory}/env.conf",
+            f"RABBITMQ_CONFIG_FILE={directory}/rabbitmq.conf",
+            f"RABBITMQ_ENABLED_PLUGINS_FILE={directory}/enabled_plugins",
+            "RABBITMQ_ADVANCED_CONFIG_FILE=DIR/advanced.config", "RABBITMQ_GENERATED_CONFIG_DIR=DIR/generated",
+            "RABBITMQ_MNESIA_BASE=DIR/data", "RABBITMQ_LOG_BASE=DIR/logs", "RABBITMQ_PID_FILE=DIR/pid",
+            "RABBITMQ_ALLOW_INPUT=1",
+            # No Erlang port and no daemon, as in tests/it/rig/rabbit.sh.
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=+S 1:1 -sname ops@localhost -dist_listen false -start_epmd false -erl_epmd_port 1",
+            server, "-noinput",
+        )
+
+    def start_redis(self):
+        program, file, *options = COMPOSE["redis"]["command"]
+        assert file == "/etc/redis.conf"
+        self.run(
+            "redis", program, TOP / "deploy/redis/redis.conf", *options,
+            "--bind", "127.0.0.1", "--port", self.ports["redis"], "--dir", "DIR",
+        )
+
+    def environment(self):
+        """What the Compose file gives Recadero, with the addresses of this site."""
+        given = dict(COMPOSE["recadero"]["environment"])
+        given["RECADERO_AMQP_URL"] = given["RECADERO_AMQP_URL"].replace("rabbitmq:5672", f"127.0.0.1:{self.ports['amqp']}")
+        given["RECADERO_REDIS_URL"] = given["RECADERO_REDIS_URL"].replace("redis:6379", f"127.0.0.1:{self.ports['redis']}")
+        given["RECADERO_ALLOW_NETS"] += ",127.0.0.0/8"
+        given["RECADERO_HTTP_ADDR"] = f"127.0.0.1:{self.ports['api']}"
+        given["RECADERO_OPS_ADDR"] = f"127.0.0.1:{self.ports['ops']}"
+        return given
+
+    def start_recadero(self):
+        self.run("recadero", BINARY, "serve", environment=self.environment())
+
+    def start_receiver(self):
+        command = [part.replace("0.0.0.0:3000", f"127.0.0.1:{self.ports['receiver']}") for part in COMPOSE["receiver"]["command"]]
+        self.run("receiver", BINARY, *command)
+
+    def start_prometheus(self):
+        config = load("deploy/prometheus/prometheus.yml")
+        assert config["rule_files"] == ["/etc/prometheus/alerts.yml"]
+        config["rule_files"] = [str(TOP / ALERTS)]
+        config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+        for job in config["scrape_configs"]:
+            own = "ops" if job["job_name"] == "recadero" else "queue_metrics"
+            job.pop("dns_sd_configs", None)
+            job["static_configs"] = [{"targets": [f"127.0.0.1:{self.ports[own]}"]}]
+        file = self.etc / "prometheus.yml"
+        file.write_text(yaml.safe_dump(config))
+        self.run(
+            "prometheus", "prometheus", f"--config.file={file}", "--storage.tsdb.path=DIR/data",
+            f"--web.listen-address=127.0.0.1:{self.ports['prometheus']}",
+        )
+
+    def command(self, *arguments, environment=None):
+        """Runs a command of the binary to its end and answers what it printed."""
+        done = subprocess.run(
+            [BINARY, *arguments], env={**os.environ, **self.environment(), **(environment or {})},
+            capture_output=True, text=True, timeout=PATIENCE_SECONDS,
+        )
+        assert done.returncode == 0, (arguments, done.stdout, done.stderr)
+        return done.stdout
+
+    def setup_demo(self):
+        """The Compose file's demo service."""
+        given = COMPOSE["demo"]["environment"]
+        environment = {
+            "DEMO_TOKEN": given["DEMO_TOKEN"],
+            "DEMO_API": self.url("api"),
+            "DEMO_TO": self.url("receiver", "/"),
+        }
+        subprocess.run(
+            ["sh", TOP / "deploy/demo/setup.sh"], env={**os.environ, **environment},
+            check=True, capture_output=True, timeout=PATIENCE_SECONDS,
+        )
+
+    def api(self, method, path, body=None):
+        request = urllib.request.Request(
+            self.url("api", path), method=method, data=None if body is None else json.dumps(body).encode(),
+            headers={
+                "Authorization": f"Bearer {COMPOSE['demo']['environment']['DEMO_TOKEN']}",
+                "Content-Type": "application/json",
+            },
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.loads(answer.read() or "null")
+
+    def manage(self, method, path, body=None):
+        """Asks RabbitMQ's management plugin."""
+        user, password = re.match(r"amqp://(\w+):(\w+)@", self.environment()["RECADERO_AMQP_URL"]).groups()
+        basic = base64.b64encode(f"{user}:{password}".encode()).decode()
+        request = urllib.request.Request(
+            self.url("management", path), method=method, data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Basic {basic}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.loads(answer.read() or "null")
+
+    def prometheus(self, path):
+        return json.loads(get(self.url("prometheus", path)))["data"]
+
+    def query(self, expression):
+        """What Prometheus answers to an instant query: a list of samples."""
+        return self.prometheus(f"/api/v1/query?query={urllib.parse.quote(expression)}")["result"]
