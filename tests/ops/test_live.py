@@ -8,6 +8,7 @@ import unittest
 
 from project import alerts, dashboards, queries
 from servers import BINARY, PATIENCE_SECONDS, Process, Site, get, until
+from test_names import contract_metrics
 
 # Deliveries under way while Prometheus is asked.
 EVENTS_PER_SECOND = 100
@@ -66,8 +67,9 @@ class Live(unittest.TestCase):
             by_text = [sorted(str(sorted(entry.items())) for entry in side[kind]) for side in (loaded, declared)]
             self.assertEqual(*by_text, kind)
 
-    def test_metrics_are_well_formed(self):
+    def test_metrics_are_well_formed_and_those_of_the_contract(self):
         metrics = get(self.site.url("ops", "/metrics"))
+        self.assertEqual(set(re.findall(r"^# TYPE (\w+) ", metrics, re.M)), contract_metrics())
         done = subprocess.run(["promtool", "check", "metrics"], input=metrics, capture_output=True, text=True)
         self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
 
