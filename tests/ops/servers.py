@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -56,7 +57,7 @@ def until(what, condition):
         try:
             if found := condition():
                 return found
-        except (OSError, urllib.error.URLError):
+        except (OSError, urllib.error.URLError, subprocess.CalledProcessError):
             pass
         time.sleep(0.2)
     raise TimeoutError(f"waited {PATIENCE_SECONDS} s for {what}")
@@ -71,40 +72,51 @@ class Process:
         self.guard = subprocess.Popen(
             ["sh", TOP / "tests/it/rig/guard.sh", self.directory, *(str(part).replace("DIR", self.directory) for part in command)],
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=self.log,
             env={**os.environ, **(environment or {})},
             start_new_session=True,
         )
+        self.pid = int(self.guard.stdout.readline())
 
     def printed(self):
         return Path(self.log.name).read_text(encoding="utf-8", errors="replace")
 
+    def stop(self):
+        """Asks it to end, and waits until it has; its directory stays until `end`."""
+        os.kill(self.pid, signal.SIGTERM)
+        self.guard.wait(PATIENCE_SECONDS)
+
     def end(self):
         self.guard.stdin.close()
+        self.guard.stdout.close()
         self.guard.wait(PATIENCE_SECONDS)
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
 class Site:
-    """All of them. A context: they end with it."""
+    """All of them; without receiver and Prometheus when not `watched`. A context: they end with it."""
 
-    def __init__(self):
+    def __init__(self, watched=True):
+        self.watched = watched
         names = ("amqp", "management", "queue_metrics", "redis", "api", "ops", "receiver", "prometheus")
         self.ports = {name: free_port() for name in names}
         self.processes = {}
+        self.changed = {}
         self.etc = Path(tempfile.mkdtemp(prefix="recadero-ops-etc-"))
 
     def __enter__(self):
         try:
             self.start_rabbitmq()
             self.start_redis()
-            self.start_receiver()
+            if self.watched:
+                self.start_receiver()
+                self.start_prometheus()
             until("RabbitMQ", lambda: "Server startup complete" in self.processes["rabbitmq"].printed())
+            until("Redis", lambda: "PONG" in self.redis("ping"))
             self.start_recadero()
-            self.start_prometheus()
-            until("Recadero", lambda: get(self.url("ops", "/readyz")))
-            until("Prometheus", lambda: get(self.url("prometheus", "/-/ready")))
+            if self.watched:
+                until("Prometheus", lambda: get(self.url("prometheus", "/-/ready")))
         except BaseException:
             self.tell()
             self.__exit__()
@@ -124,6 +136,8 @@ class Site:
         return f"http://127.0.0.1:{self.ports[server]}{path}"
 
     def run(self, name, *command, environment=None):
+        if name in self.processes:
+            self.processes.pop(name).end()
         self.processes[name] = Process(name, *command, environment=environment)
 
     def start_rabbitmq(self):
@@ -154,12 +168,12 @@ class Site:
             server, "-noinput",
         )
 
-    def start_redis(self):
+    def start_redis(self, name="redis", directory="DIR", *more):
         program, file, *options = COMPOSE["redis"]["command"]
         assert file == "/etc/redis.conf"
         self.run(
-            "redis", program, TOP / "deploy/redis/redis.conf", *options,
-            "--bind", "127.0.0.1", "--port", self.ports["redis"], "--dir", "DIR",
+            name, program, TOP / "deploy/redis/redis.conf", *options,
+            "--bind", "127.0.0.1", "--port", self.ports[name], "--dir", directory, *more,
         )
 
     def environment(self):
@@ -170,10 +184,17 @@ class Site:
         given["RECADERO_ALLOW_NETS"] += ",127.0.0.0/8"
         given["RECADERO_HTTP_ADDR"] = f"127.0.0.1:{self.ports['api']}"
         given["RECADERO_OPS_ADDR"] = f"127.0.0.1:{self.ports['ops']}"
-        return given
+        return given | self.changed
 
-    def start_recadero(self):
+    def start_recadero(self, **changed):
+        """With other options where `changed` says so, from now on."""
+        self.changed.update(changed)
         self.run("recadero", BINARY, "serve", environment=self.environment())
+        until("Recadero", lambda: get(self.url("ops", "/readyz")))
+
+    def stop(self, name):
+        """SIGTERM, as `docker compose stop` sends it, and the end of the process."""
+        self.processes[name].stop()
 
     def start_receiver(self):
         command = [part.replace("0.0.0.0:3000", f"127.0.0.1:{self.ports['receiver']}") for part in COMPOSE["receiver"]["command"]]
@@ -203,6 +224,11 @@ class Site:
         )
         assert done.returncode == 0, (arguments, done.stdout, done.stderr)
         return done.stdout
+
+    def redis(self, *words, port="redis"):
+        """What redis-cli answers."""
+        command = ["redis-cli", "-p", str(self.ports[port]), *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE_SECONDS).stdout
 
     def setup_demo(self):
         """The Compose file's demo service."""
