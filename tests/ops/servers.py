@@ -25,23 +25,24 @@ from project import ALERTS, TOP, load, read
 PATIENCE_SECONDS = 60
 BINARY = os.environ.get("RECADERO_BINARY", str(TOP / "target/debug/recadero"))
 COMPOSE = load("docker-compose.yml")["services"]
+# Ports of this process, until it ends.
+HELD = []
 
 
 def free_port():
-    # Below the range from which the kernel hands out its own, as in tests/it/rig/ports.rs.
-    for port in range(20_000 + os.getpid() % 10_000, 32_000):
-        with socket.socket() as taken:
-            try:
+    """A port that nobody else takes: held, as tests/it/rig/ports.rs holds its own, by an abstract socket of its name."""
+    for port in range(20_000 + os.getpid() * 7919 % 11_000, 32_000):
+        held = socket.socket(socket.AF_UNIX)
+        try:
+            held.bind(f"\0recadero-test-port-{port}")
+            with socket.socket() as taken:
                 taken.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            if port not in free_port.given:
-                free_port.given.add(port)
-                return port
+        except OSError:
+            held.close()
+            continue
+        HELD.append(held)
+        return port
     raise RuntimeError("no free port")
-
-
-free_port.given = set()
 
 
 def get(url, **headers):

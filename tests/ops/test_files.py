@@ -109,6 +109,12 @@ def code(file):
     return file.read_text(encoding="utf-8").split("#[cfg(test)]\nmod tests {")[0]
 
 
+class Run(unittest.TestCase):
+    def test_every_file_of_tests_is_run(self):
+        named = re.findall(r"\btest_\w+\b", read("tests/ops/run").split("# Two halves")[1])
+        self.assertEqual(sorted(named), sorted(path.stem for path in (TOP / "tests/ops").glob("test_*.py")))
+
+
 class Unit(unittest.TestCase):
     @unittest.skipUnless(shutil.which("systemd-analyze"), "no systemd here")
     def test_systemd_reads_it(self):
