@@ -17,13 +17,13 @@ from servers import BINARY, Site, free_port, get, until
 
 OLD_BINARY = os.environ.get("RECADERO_OLD_BINARY", BINARY)
 REPLICAS = 2
-WORKSPACES = [f"w{number}" for number in range(4)]
+WORKSPACES = [f"w{number:02}" for number in range(50)]
 PER_SECOND = 100
 CALM_SECONDS = 4
 # Seconds between a pod's leaving its Service and SIGTERM, as `preStopSeconds` of the chart, but shorter.
 PRE_STOP_SECONDS = 1
 # What a receiver takes to answer, so that attempts are under way when a process is asked to end.
-ANSWER_SECONDS = 0.02
+ANSWER_SECONDS = 0.2
 
 
 class Receiver(http.server.BaseHTTPRequestHandler):
