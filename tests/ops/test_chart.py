@@ -102,6 +102,7 @@ class EveryGoodChart(unittest.TestCase):
         for name, template in pods(objects):
             spec = template["spec"]
             self.assertIs(spec["automountServiceAccountToken"], False, name)
+            self.assertIs(spec["enableServiceLinks"], False, name)
             self.assertIs(spec["securityContext"]["runAsNonRoot"], True, name)
             self.assertGreater(spec["securityContext"]["runAsUser"], 0, name)
             self.assertEqual(spec["securityContext"]["seccompProfile"], {"type": "RuntimeDefault"}, name)

@@ -22,6 +22,9 @@ class Faults(unittest.TestCase):
 
     def assert_raises(self, *alerts):
         until(f"{alerts}", lambda: self.raised().issuperset(alerts))
+        for alert in self.site.prometheus("/api/v1/alerts")["alerts"]:
+            for said in alert["annotations"].values():
+                self.assertNotRegex(said, r"error expanding|<no value>|\bof \.", alert["labels"]["alertname"])
 
     def assert_is_over(self, *alerts):
         until(f"the end of {alerts}", lambda: not self.raised().intersection(alerts))
