@@ -72,6 +72,10 @@ class Options(unittest.TestCase):
         for part in ("config", "secrets"):
             self.assertEqual(set(schema["properties"][part]["properties"]), set(values[part]))
 
+    def test_the_schema_has_the_alerts(self):
+        schema = load(f"{CHART}/values.schema.json")
+        self.assertEqual(schema["definitions"]["alert"]["enum"], [rule["alert"] for rule in alerts()])
+
     def test_every_variable_that_is_named_is_an_option(self):
         known = {variable for variable, _ in options().values()}
         known |= {f"{variable}_FILE" for variable in known}
