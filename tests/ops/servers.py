@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
@@ -100,7 +101,7 @@ class Site:
 
     def __init__(self, watched=True):
         self.watched = watched
-        names = ("amqp", "management", "queue_metrics", "redis", "api", "ops", "receiver", "prometheus")
+        names = ("amqp", "management", "queue_metrics", "redis", "api", "ops", "receiver", "prometheus", "mail")
         self.ports = {name: free_port() for name in names}
         self.processes = {}
         self.changed = {}
@@ -110,6 +111,7 @@ class Site:
         try:
             self.start_rabbitmq()
             self.start_redis()
+            self.start_mail()
             if self.watched:
                 self.start_receiver()
                 self.start_prometheus()
@@ -182,6 +184,7 @@ class Site:
         given = dict(COMPOSE["recadero"]["environment"])
         given["RECADERO_AMQP_URL"] = given["RECADERO_AMQP_URL"].replace("rabbitmq:5672", f"127.0.0.1:{self.ports['amqp']}")
         given["RECADERO_REDIS_URL"] = given["RECADERO_REDIS_URL"].replace("redis:6379", f"127.0.0.1:{self.ports['redis']}")
+        given["RECADERO_SMTP_URL"] = given["RECADERO_SMTP_URL"].replace("mail:1025", f"127.0.0.1:{self.ports['mail']}")
         given["RECADERO_ALLOW_NETS"] += ",127.0.0.0/8"
         given["RECADERO_HTTP_ADDR"] = f"127.0.0.1:{self.ports['api']}"
         given["RECADERO_OPS_ADDR"] = f"127.0.0.1:{self.ports['ops']}"
@@ -196,6 +199,12 @@ class Site:
     def stop(self, name):
         """SIGTERM, as `docker compose stop` sends it, and the end of the process."""
         self.processes[name].stop()
+
+    def start_mail(self):
+        """A mail catcher; it prints what it catches."""
+        handler = ["-c", "aiosmtpd.handlers.Debugging", "stdout"]
+        address = f"127.0.0.1:{self.ports['mail']}"
+        self.run("mail", sys.executable, "-u", "-m", "aiosmtpd", "-n", "-l", address, *handler)
 
     def start_receiver(self):
         command = [part.replace("0.0.0.0:3000", f"127.0.0.1:{self.ports['receiver']}") for part in COMPOSE["receiver"]["command"]]

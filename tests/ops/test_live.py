@@ -1,5 +1,6 @@
 """The Compose file's processes, started by hand from its files: events go through, and Prometheus sees what is asked of it."""
 
+import json
 import math
 import re
 import subprocess
@@ -35,14 +36,15 @@ class Live(unittest.TestCase):
     def setUpClass(cls):
         cls.site = cls.enterClassContext(Site())
         cls.site.setup_demo()
-        # One that fails: sixty-four contacts at a time, so that the quota disables it at once.
+        # One that fails: many contacts at a time, so that the quota disables it at once.
         endpoint = {"url": "http://127.0.0.1:1/", "events": ["*"], "lanes": 64}
         cls.failing = cls.site.api("POST", "/v1/workspaces/demo/endpoints", endpoint)["id"]
-        cls.load = Process(
-            "load", BINARY, "publish", "--workspace", "demo",
-            "--count", EVENTS_PER_SECOND * 2 * PATIENCE_SECONDS, "--rate", EVENTS_PER_SECOND,
-            environment=cls.site.environment(),
-        )
+        file = cls.site.etc / "load.ndjson"
+        contacts = (f"contact-{number % 1000}" for number in range(EVENTS_PER_SECOND * 2 * PATIENCE_SECONDS))
+        lines = ({"event_type": "message.received", "contact": {"id": contact}} for contact in contacts)
+        file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        publish = ("publish", "--workspace", "demo", "--file", file, "--rate", EVENTS_PER_SECOND)
+        cls.load = Process("load", BINARY, *publish, environment=cls.site.environment())
         cls.addClassCleanup(cls.load.end)
 
     def test_an_event_goes_through(self):
@@ -50,6 +52,9 @@ class Live(unittest.TestCase):
         file.write_text('{"event_type": "message.sent", "event_id": "the-one-event"}\n')
         self.site.command("publish", "--workspace", "demo", "--file", str(file))
         until("the event at the receiver", lambda: "the-one-event" in self.site.processes["receiver"].printed())
+
+    def test_the_notice_of_the_failing_endpoint_is_caught(self):
+        until("the e-mail", lambda: "To: demo@example.com" in self.site.processes["mail"].printed())
 
     def test_the_demo_can_be_set_up_twice(self):
         before = self.site.api("GET", "/v1/workspaces/demo/endpoints")["data"]
