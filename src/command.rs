@@ -2,8 +2,12 @@
 
 pub mod bench;
 pub mod dev;
+pub mod endpoints;
+pub mod health;
 pub mod listen;
+pub mod openapi;
 pub mod publish;
+pub mod rejected;
 pub mod serve;
 pub mod topology;
 
@@ -40,6 +44,10 @@ enum Command {
     Publish(publish::Options),
     Listen(listen::Options),
     Topology(topology::Options),
+    Rejected(rejected::Options),
+    Health(health::Options),
+    Endpoints(endpoints::Options),
+    Openapi(openapi::Options),
     Bench(bench::Options),
     #[command(hide = true)]
     Forward(bench::forwarder::Options),
@@ -54,6 +62,10 @@ pub fn main() -> ExitCode {
         Command::Publish(options) => publish::run(options),
         Command::Listen(options) => listen::run(options),
         Command::Topology(options) => topology::run(options),
+        Command::Rejected(options) => rejected::run(options),
+        Command::Health(options) => health::run(options),
+        Command::Endpoints(options) => endpoints::run(options),
+        Command::Openapi(options) => openapi::run(options),
         Command::Bench(options) => bench::run(options),
         Command::Forward(options) => bench::forwarder::run(options),
     };

@@ -14,6 +14,7 @@ pub mod amqp;
 mod batch;
 pub mod local;
 mod pauses;
+pub mod rejects;
 pub mod router;
 mod routings;
 pub mod standing;
@@ -24,7 +25,8 @@ use bytes::Bytes;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, ShortString};
 
-use crate::decide::event::{Header, Published, Rejection};
+pub use crate::decide::event::Header;
+use crate::decide::event::{Published, Rejection};
 use crate::decide::ids::{EventId, EventType, LaneId, WorkspaceId};
 
 /// The header that names the workspace (contract, section 2).
@@ -161,7 +163,8 @@ impl Message {
         }
     }
 
-    fn header(&self, name: &str) -> Header<'_> {
+    /// A header, as the contract reads it.
+    pub fn header(&self, name: &str) -> Header<'_> {
         let Some(value) = self.properties.headers().as_ref().and_then(|headers| headers.inner().get(name)) else {
             return Header::Absent;
         };

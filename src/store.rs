@@ -4,8 +4,8 @@
 //! by operation, in the tests. Each operation below is atomic, and each is safe to repeat when its reply was
 //! lost. What it means is written down here, once; an implementation's own docs say only how.
 //!
-//! The seam is three traits, by who uses them: [`Lanes`] (intake and delivery, the hot path), [`Outbox`]
-//! (notices) and [`Records`] (what people set and look at). Time is the store's own; no operation takes one, so
+//! The seam is four traits, by who uses them: [`Lanes`] (intake and delivery, the hot path), [`Outbox`]
+//! (notices), [`Records`] (what people set and look at) and [`Once`] (what counts only once). Time is the store's own; no operation takes one, so
 //! replicas with wrong clocks cannot disagree. A caller says at most how long *ago* a thing ended.
 //!
 //! # A lane's life
@@ -34,18 +34,20 @@
 
 pub mod lanes;
 pub mod memory;
+pub mod once;
 pub mod outbox;
 pub mod records;
 pub mod redis;
 
 pub use lanes::Lanes;
+pub use once::Once;
 pub use outbox::Outbox;
 pub use records::Records;
 
 /// All of the store.
-pub trait Store: Lanes + Outbox + Records {}
+pub trait Store: Lanes + Outbox + Records + Once {}
 
-impl<S: Lanes + Outbox + Records> Store for S {}
+impl<S: Lanes + Outbox + Records + Once> Store for S {}
 
 /// Why an operation was not done, or may not have been. After any of these its effect is unknown; repeat it.
 #[derive(Debug, Clone, thiserror::Error)]

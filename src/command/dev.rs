@@ -27,19 +27,22 @@ use crate::decide::ids::{EndpointId, EventType, WorkspaceId};
 use crate::decide::policy::Policy;
 use crate::deliver::guard::Guard;
 use crate::deliver::guard::system::SystemLookup;
-use crate::deliver::send::{HttpOptions, HttpSender};
+use crate::deliver::send::{HttpOptions, HttpSender, Sender};
 use crate::deliver::sign::Secret;
 use crate::notify::mail::Writer;
 use crate::observe::log;
 use crate::observe::signal::{Signals, Tap};
 use crate::operate::serve::{listen, serve};
-use crate::operate::{AdminTokens, Api, api};
+use crate::operate::{AdminTokens, Api, WorkspaceTokens, api};
 use crate::store::Store;
 use crate::store::memory::Memory;
 use crate::store::records::{Config, Put, SigningSecret, Workspace};
 
 /// The demo's workspace.
 const WORKSPACE: &str = "demo";
+
+/// The largest event.
+const EVENT_BYTES_MAX: usize = 256 << 10;
 
 /// Partitions of the store in memory.
 const PARTITIONS: u16 = 16;
@@ -126,12 +129,20 @@ async fn demo(options: &Options) -> anyhow::Result<()> {
     };
     welcome(&curl, &pace);
 
+    let sender: Arc<dyn Sender> = Arc::new(sender);
     let routes = api(Arc::new(Api {
         store: store.clone(),
+        sender: sender.clone(),
+        publisher: Arc::new(broker.clone()),
+        rejects: Arc::new(broker.clone()),
+        exchange: EVENTS.to_owned(),
         policy: pace.policy.clone(),
         event_types: EventTypes::new([]),
+        event_bytes_max: EVENT_BYTES_MAX,
         guard,
         admin_tokens: AdminTokens::new(&[token]),
+        tokens: WorkspaceTokens::new(&[Sensitive::new(uuid::Uuid::new_v4().to_string())]),
+        public_url: None,
         clock: clock.clone(),
         signals: signals.clone(),
     }));
@@ -140,7 +151,7 @@ async fn demo(options: &Options) -> anyhow::Result<()> {
         broker: Arc::new(broker.clone()),
         publisher: Arc::new(broker.clone()),
         mail: Some(Arc::new(Letters { writer, account })),
-        sender: Arc::new(sender),
+        sender,
         clock,
         signals,
     };
@@ -165,7 +176,7 @@ fn app_options(pace: &Pace) -> app::Options {
         policy: Arc::new(pace.policy.clone()),
         event_types: Arc::new(EventTypes::new([])),
         prefetch: 512,
-        event_bytes_max: 256 << 10,
+        event_bytes_max: EVENT_BYTES_MAX,
         inflight_max: 64,
         slow_max: 256,
         grace: pace.policy.timeout + Duration::from_secs(1),

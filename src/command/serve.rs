@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{self, Parts};
 use crate::clock::Clock;
 use crate::config::{ConfigError, Mail, Settings};
-use crate::consume::amqp::{AmqpBroker, AmqpPublisher};
+use crate::consume::amqp::{AmqpBroker, AmqpPublisher, AmqpRejects};
 use crate::deliver::guard::system::SystemLookup;
 use crate::deliver::send::{HttpOptions, HttpSender};
 use crate::notify::Courier;
@@ -21,7 +21,7 @@ use crate::observe::log::{self, LogTap};
 use crate::observe::metrics::Metrics;
 use crate::observe::signal::{Signal, Signals, Tap};
 use crate::operate::serve::{listen, serve};
-use crate::operate::{AdminTokens, Api, api};
+use crate::operate::{AdminTokens, Api, WorkspaceTokens, api};
 use crate::store::StoreError;
 use crate::store::redis::{self, RedisStore};
 
@@ -94,10 +94,17 @@ async fn serve_parts(
     tracing::info!(version = env!("CARGO_PKG_VERSION"), roles = ?settings.roles, "recadero runs");
     let routes = api(Arc::new(Api {
         store: parts.store.clone(),
+        sender: parts.sender.clone(),
+        publisher: parts.publisher.clone(),
+        rejects: Arc::new(AmqpRejects::new(&settings.amqp.url, parts.publisher.clone())),
+        exchange: settings.amqp.topology.exchange.clone(),
         policy: settings.policy.clone(),
         event_types: settings.event_types.clone(),
+        event_bytes_max: settings.max_event_bytes,
         guard: settings.egress.guard.clone(),
         admin_tokens: AdminTokens::new(&settings.admin_tokens),
+        tokens: WorkspaceTokens::new(&settings.token_keys),
+        public_url: settings.public_url.clone(),
         clock: parts.clock.clone(),
         signals: parts.signals.clone(),
     }));

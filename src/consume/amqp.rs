@@ -7,11 +7,13 @@
 //! - `link`: one connection, made when it is needed and again after a loss;
 //! - `subscription`: one consumer on a channel of its own;
 //! - `publisher`: confirmed publishing;
+//! - `rejects`: what was rejected, looked at and replayed;
 //! - `fit`: what a frame has room for.
 
 mod fit;
 mod link;
 mod publisher;
+mod rejects;
 mod subscription;
 
 use std::fmt;
@@ -25,6 +27,7 @@ use lapin::uri::AMQPUri;
 pub(super) use self::link::within;
 use self::link::{Link, Needs, goodbye};
 pub use self::publisher::AmqpPublisher;
+pub use self::rejects::AmqpRejects;
 use self::subscription::AmqpSubscription;
 use super::topology::{Report, Topology};
 use super::{Broker, BrokerError, Subscription};

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
+use super::rejects::{Rejects, Replayed, id, restored};
 use super::{Broker, BrokerError, Message, OUTCOMES, Outgoing, Publisher, REJECTED, Subscription, Tag};
 
 /// The most messages that wait in the queue; more are refused to the publisher.
@@ -88,6 +89,37 @@ impl Publisher for LocalBroker {
     async fn reach(&self) -> Result<(), BrokerError> {
         Ok(())
     }
+}
+
+#[async_trait]
+impl Rejects for LocalBroker {
+    async fn look(&self, skip: usize, limit: usize) -> Result<Vec<Message>, BrokerError> {
+        Ok(self.0.lock().rejected.iter().skip(skip).take(limit).cloned().map(received).collect())
+    }
+
+    async fn replay(&self, exchange: &str, wanted: Option<&str>, limit: usize) -> Result<Replayed, BrokerError> {
+        let mut state = self.0.lock();
+        let all = std::mem::take(&mut state.rejected);
+        let (mut chosen, mut rest) = (Vec::new(), VecDeque::new());
+        for message in all {
+            let is_wanted = match wanted {
+                Some(wanted) => chosen.is_empty() && id(&received(message.clone())) == wanted,
+                None => chosen.len() < limit,
+            };
+            if is_wanted { chosen.push(message) } else { rest.push_back(message) }
+        }
+        let replayed = Replayed { count: chosen.len(), left: rest.len() };
+        state.rejected = rest;
+        drop(state);
+        let again = chosen.iter().map(|message| restored(&received(message.clone()), exchange)).collect();
+        self.0.publish(again)?;
+        Ok(replayed)
+    }
+}
+
+/// A message as somebody gets it who looks.
+fn received(Outgoing { routing_key, properties, body, .. }: Outgoing) -> Message {
+    Message { tag: Tag(0), routing_key, properties, body, redelivered: false }
 }
 
 impl Shared {

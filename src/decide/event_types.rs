@@ -3,7 +3,7 @@
 //! The nine are data, not an enum: an installation's own types (`RECADERO_EXTRA_EVENT_TYPES`) take the same way
 //! through the service, and no rule treats one type unlike another.
 
-use crate::decide::ids::EventType;
+use crate::decide::ids::{EventId, EventType};
 
 /// One of the platform's event types, as people see it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,6 +18,17 @@ pub struct KnownEventType {
     pub used_to: &'static str,
     /// An event of this type, as it is delivered.
     pub sample: &'static str,
+}
+
+impl KnownEventType {
+    /// The sample with an id of its own in the place of the one it was written with.
+    pub fn with_id(&self, id: &EventId) -> String {
+        const KEY: &str = "\"event_id\":\"";
+        let sample = self.sample;
+        let begin = sample.rfind(KEY).map_or(sample.len(), |at| at + KEY.len());
+        let end = sample[begin..].find('"').map_or(sample.len(), |length| begin + length);
+        format!("{}{id}{}", &sample[..begin], &sample[end..])
+    }
 }
 
 macro_rules! known {
@@ -128,6 +139,16 @@ mod tests {
         assert!(types.contains("order.placed"));
         for unknown in ["", "order", "contact.deleted", "Contact.Created", "contact.created ", "*"] {
             assert!(!types.contains(unknown), "{unknown:?}");
+        }
+    }
+
+    #[test]
+    fn a_sample_gets_an_id_of_its_own_and_stays_the_same_otherwise() {
+        for known in &KNOWN_EVENT_TYPES {
+            let body = known.with_id(&EventId::trusted("other"));
+            let mut expected: serde_json::Value = serde_json::from_str(known.sample).expect("JSON");
+            expected["event_id"] = "other".into();
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&body).expect("JSON"), expected);
         }
     }
 

@@ -78,6 +78,7 @@ impl Tap for LogTap {
                 info!(%workspace, %endpoint, reason = "manual", "endpoint disabled by hand");
             }
             Signal::Enabled { workspace, endpoint } => info!(%workspace, %endpoint, "endpoint enabled"),
+            Signal::Resent { workspace, endpoint, count } => info!(%workspace, %endpoint, count, "events resent"),
             Signal::LeaseLost { lane } => {
                 warn!(%lane, "lease lost before the outcome was recorded; the attempt may repeat");
             }

@@ -265,7 +265,7 @@ impl Tap for Metrics {
                 self.store_memory.with_label_values(&["max"]).set(whole(*max));
             }
             Signal::StoreOperation { operation, took } => self.store_operation(operation, took.as_secs_f64()),
-            Signal::Enabled { .. } | Signal::LeaseLost { .. } | Signal::Intake { .. } => {}
+            Signal::Enabled { .. } | Signal::Resent { .. } | Signal::LeaseLost { .. } | Signal::Intake { .. } => {}
         }
     }
 }

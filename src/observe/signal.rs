@@ -93,6 +93,15 @@ pub enum Signal<'a> {
         /// Which.
         endpoint: &'a EndpointId,
     },
+    /// Somebody had events put into their lanes again.
+    Resent {
+        /// Whose.
+        workspace: &'a WorkspaceId,
+        /// At which endpoint.
+        endpoint: &'a EndpointId,
+        /// How many.
+        count: u64,
+    },
     /// A lease was lost before its outcome could be recorded; the attempt may repeat.
     LeaseLost {
         /// Which lane.

@@ -1,31 +1,57 @@
-//! Who asks. Today only administrators; workspace tokens become another kind of [`Caller`].
+//! Who asks: an administrator, or somebody with a token of one workspace.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
+use super::serve::Peer;
+use super::tokens::Grant;
+use super::tries::Tries;
 use super::{Api, Code, Problem};
 use crate::config::Sensitive;
 use crate::decide::ids::WorkspaceId;
 
-/// Who asks; every request behind [`authenticate`] has one.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// Who asks; every request behind `authenticate` has one.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Caller {
     /// May do everything.
     Admin,
+    /// May do what the grant says.
+    Workspace(Grant),
 }
 
 impl Caller {
-    /// Whether this workspace is the caller's to see and to change.
-    pub fn may(self, _workspace: &WorkspaceId) -> bool {
+    /// Whether this workspace is the caller's to work on.
+    pub fn may(&self, workspace: &WorkspaceId) -> bool {
         match self {
             Self::Admin => true,
+            Self::Workspace(grant) => grant.workspace == *workspace,
         }
+    }
+
+    /// Whether the caller may change anything.
+    pub fn may_write(&self) -> bool {
+        match self {
+            Self::Admin => true,
+            Self::Workspace(grant) => !grant.read_only,
+        }
+    }
+}
+
+impl Api {
+    /// Whose token this is, if anybody's.
+    pub fn caller(&self, token: &str) -> Option<Caller> {
+        if self.admin_tokens.hold(token) {
+            return Some(Caller::Admin);
+        }
+        self.tokens.verify(token, self.clock.unix()).map(Caller::Workspace)
     }
 }
 
@@ -51,23 +77,56 @@ fn digest(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
 
-/// Lets a request through with its [`Caller`], or answers 401.
+/// What the gate works with.
+#[derive(Clone)]
+pub(super) struct Gate {
+    pub api: Arc<Api>,
+    pub tries: Arc<Tries>,
+}
+
+/// Lets a request through with its [`Caller`], or answers 401, or 403 where a read-only token would change something:
+/// here, once, so that no route can forget it.
 pub(super) async fn authenticate(
-    State(api): State<Arc<Api>>,
+    State(Gate { api, tries }): State<Gate>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let unauthorized = |detail| Problem::new(Code::Unauthorized, detail);
-    let token = bearer(request.headers())
-        .ok_or_else(|| unauthorized("send a token in the header `Authorization: Bearer …`"))?;
-    if !api.admin_tokens.hold(token) {
-        return Err(unauthorized("this token is not known"));
+    let Some(token) = bearer(request.headers()) else {
+        return Err(Problem::new(Code::Unauthorized, "send a token in the header `Authorization: Bearer …`"));
+    };
+    let Some(caller) = api.caller(token) else {
+        return Err(refused(&tries, &request, &api));
+    };
+    if !caller.may_write() && !request.method().is_safe() {
+        return Err(Problem::new(Code::Forbidden, "this token may only read"));
     }
-    request.extensions_mut().insert(Caller::Admin);
+    request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
+}
+
+fn refused(tries: &Tries, request: &Request, api: &Api) -> Problem {
+    let address = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
+    if tries.count(address, api.clock.boot()) {
+        return Problem::new(Code::RateLimited, "too many wrong tokens from this address; wait a minute");
+    }
+    Problem::new(Code::Unauthorized, "this token is not known, or its time is over")
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// A request that only an administrator may make.
+pub struct Admin;
+
+impl<S: Send + Sync> FromRequestParts<S> for Admin {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        match parts.extensions.get::<Caller>() {
+            Some(Caller::Admin) => Ok(Self),
+            _ => Err(Problem::new(Code::Forbidden, "this needs an admin token")),
+        }
+    }
 }

@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 
 use super::{Code, Problem};
 
-/// The largest body that is read, in bytes.
-pub const BODY_BYTES_MAX: usize = 64 << 10;
+/// The largest body that is read, in bytes: room for a field that is far too long, so that the answer can name it.
+pub const BODY_BYTES_MAX: usize = 512 << 10;
 
 /// A body of this shape; none at all is an empty object.
 pub struct Body<T>(pub T);
@@ -31,6 +31,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 }
 
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // To serde an array is as good as an object, with the fields in their order.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Problem::new(Code::InvalidBody, "the body is not what it should be: a JSON object"));
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();

@@ -1,166 +1,100 @@
-//! Endpoints: created, changed, enabled, disabled, deleted.
+//! Endpoints: listed, changed, enabled, disabled, deleted; `create` and `rotate` are files of their own.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
-use serde::{Deserialize, Serialize};
+use axum::http::StatusCode;
+use serde::Deserialize;
+use utoipa::ToSchema;
 
-use super::attempts::AttemptShown;
 use super::body::{Body, given};
+use super::conditional::{IfMatch, Tagged};
 use super::page::{Page, Params};
 use super::path::{AtEndpoint, InWorkspace};
-use super::time::rfc3339;
-use super::{Api, Code, Problem, fields};
-use crate::decide::ids::{EndpointId, EventType, WorkspaceId};
+use super::{Api, Code, Problem, fields, problem};
+use crate::decide::ids::{EndpointId, WorkspaceId};
 use crate::decide::notice::{DisableReason, DropReason};
-use crate::deliver::sign::Secret;
 use crate::observe::signal::Signal;
-use crate::store::records::{Config, Endpoint, EndpointStatus, LAYOUTS_MAX, Put, SigningSecret};
+use crate::store::records::{Endpoint, LAYOUTS_MAX, Put};
+
+pub mod create;
+pub mod rotate;
+mod shown;
+
+pub use create::new_id;
+pub use shown::Shown;
 
 /// How often a change is begun again because somebody else made one at the same time.
 const CHANGES_MAX: usize = 4;
 
-/// Letters and digits that a new endpoint's id has after `ep_`: 120 bits.
-const ID_CHARS: usize = 24;
-
-/// What is said of a new endpoint.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Create {
-    url: String,
-    events: Vec<String>,
-    #[serde(default)]
-    description: String,
-    #[serde(default = "one")]
-    lanes: u16,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-}
-
-fn one() -> u16 {
-    1
-}
-
 /// A change of an endpoint: what is left out stays.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = EndpointChange)]
 #[serde(deny_unknown_fields)]
 pub struct Patch {
+    /// Where its events go: `https`, and no private address.
     #[serde(default, deserialize_with = "given")]
-    url: Option<String>,
+    #[schema(pattern = "^https://[^\\s]+$", nullable = false)]
+    pub url: Option<String>,
+    /// The event types it wants, or `["*"]` for all.
     #[serde(default, deserialize_with = "given")]
-    events: Option<Vec<String>>,
+    #[schema(min_items = 1, max_items = 300, nullable = false, example = json!(["*"]))]
+    pub events: Option<Vec<String>>,
+    /// For people.
     #[serde(default, deserialize_with = "given")]
-    description: Option<String>,
+    #[schema(max_length = 500, nullable = false)]
+    pub description: Option<String>,
+    /// How many contacts' events move side by side.
     #[serde(default, deserialize_with = "given")]
-    lanes: Option<u16>,
+    #[schema(minimum = 1, maximum = 64, nullable = false)]
+    pub lanes: Option<u16>,
+    /// Headers of its own by name: those named here are set, or removed where the value is null; the others stay.
     #[serde(default, deserialize_with = "given")]
-    headers: Option<BTreeMap<String, Option<String>>>,
+    #[schema(nullable = false)]
+    pub headers: Option<BTreeMap<String, Option<String>>>,
 }
 
 /// How to enable an endpoint.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Enable {
+    /// What becomes of the events that waited.
     #[serde(default)]
+    #[schema(required = false)]
     backlog: Backlog,
 }
 
 /// What becomes of the events that waited.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
+#[schema(as = WhatWaited)]
 #[serde(rename_all = "lowercase")]
 enum Backlog {
+    /// They go out in order.
     #[default]
     Deliver,
+    /// They are dropped.
     Discard,
 }
 
-/// An endpoint as it is shown. Of its own headers only the names: the values are secrets.
-#[derive(Serialize)]
-pub struct Shown {
-    id: EndpointId,
-    url: String,
-    events: Vec<EventType>,
-    description: String,
-    lanes: u16,
-    headers: Vec<String>,
-    status: EndpointStatus,
-    disabled: Option<DisabledShown>,
-    backlog: BacklogShown,
-    last_attempt: Option<AttemptShown>,
-    created_at: String,
-    updated_at: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    secret: Option<String>,
-}
-
-#[derive(Serialize)]
-struct DisabledShown {
-    reason: DisableReason,
-    at: String,
-}
-
-#[derive(Serialize)]
-struct BacklogShown {
-    events: u64,
-    oldest_at: Option<String>,
-}
-
-impl From<Endpoint> for Shown {
-    fn from(endpoint: Endpoint) -> Self {
-        let status = endpoint.status();
-        let Config { url, events, description, lanes, headers, created_ms, updated_ms, .. } = endpoint.config;
-        Self {
-            id: endpoint.id,
-            url,
-            events,
-            description,
-            lanes,
-            headers: headers.into_iter().map(|(name, _)| name).collect(),
-            status,
-            disabled: endpoint
-                .disabled
-                .map(|disabled| DisabledShown { reason: disabled.reason, at: rfc3339(disabled.at_ms) }),
-            backlog: BacklogShown { events: endpoint.backlog_events, oldest_at: endpoint.oldest_ms.map(rfc3339) },
-            last_attempt: endpoint.last_attempt.map(AttemptShown::from),
-            created_at: rfc3339(created_ms),
-            updated_at: rfc3339(updated_ms),
-            secret: None,
-        }
-    }
-}
-
-/// `POST …/endpoints`
-pub async fn create(
-    State(api): State<Arc<Api>>,
-    InWorkspace(workspace): InWorkspace,
-    Body(create): Body<Create>,
-) -> Result<impl IntoResponse, Problem> {
-    let now_ms = api.now_ms();
-    let secret = Secret::from_random(rand::random()).expose().to_owned();
-    let config = Config {
-        version: 1,
-        url: fields::url(&api.guard, &create.url)?,
-        events: fields::events(&api.event_types, create.events)?,
-        description: fields::text("description", create.description, fields::DESCRIPTION_CHARS_MAX)?,
-        lanes: fields::lanes(create.lanes)?,
-        headers: fields::headers(create.headers)?,
-        secrets: vec![SigningSecret { text: secret.clone(), until_ms: None }],
-        created_ms: now_ms,
-        updated_ms: now_ms,
-    };
-    api.need_plan(&workspace).await?;
-    let id = new_id();
-    api.done(api.store.put_endpoint(&workspace, &id, &config).await?)?;
-    let shown = Shown { secret: Some(secret), ..api.endpoint(&workspace, &id).await?.into() };
-    let location = format!("/v1/workspaces/{workspace}/endpoints/{id}");
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(shown)))
-}
-
-/// `GET …/endpoints`
+/// Lists a workspace's endpoints
+///
+/// In the order of their creation.
+#[utoipa::path(
+    get,
+    path = "/v1/workspaces/{workspace}/endpoints",
+    operation_id = "list_endpoints",
+    tag = "Endpoints",
+    params(
+        InWorkspace,
+        ("limit" = Option<usize>, Query, nullable = false, minimum = 1, maximum = 200, description = "rows of a page; 50 if not given"),
+        ("cursor" = Option<String>, Query, nullable = false, description = "where the last page ended: its `next_cursor`"),
+    ),
+    responses(
+        (status = 200, body = Page<Shown>),
+    ),
+)]
 pub async fn list(
     State(api): State<Arc<Api>>,
     InWorkspace(workspace): InWorkspace,
@@ -169,11 +103,7 @@ pub async fn list(
     params.only(&["limit", "cursor"])?;
     let limit = params.limit()?;
     let after = params.cursor(read_place)?;
-    let mut endpoints = api.store.endpoints(&workspace).await?;
-    // By what is in the cursor, so that the page's beginning is found again even when its endpoint is gone.
-    endpoints.sort_by_cached_key(place);
-    let rest = endpoints.into_iter().filter(|endpoint| after.as_ref().is_none_or(|after| place(endpoint) > *after));
-    let rest: Vec<_> = rest.take(limit + 1).collect();
+    let rest = api.endpoints_after(&workspace, after, limit + 1).await?;
     let cursor = |endpoint: &Endpoint| format!("{} {}", endpoint.config.created_ms, endpoint.id);
     Ok(Json(Page::of(rest, limit, cursor, Shown::from)))
 }
@@ -187,59 +117,91 @@ fn read_place(text: &str) -> Option<(u64, EndpointId)> {
     Some((created_ms.parse().ok()?, EndpointId::trusted(id)))
 }
 
-/// `GET …/endpoints/{endpoint}`
-pub async fn get(State(api): State<Arc<Api>>, at: AtEndpoint) -> Result<Json<Shown>, Problem> {
-    Ok(Json(api.endpoint(&at.workspace, &at.endpoint).await?.into()))
+/// Shows an endpoint
+#[utoipa::path(
+    get,
+    path = "/v1/workspaces/{workspace}/endpoints/{endpoint}",
+    operation_id = "get_endpoint",
+    tag = "Endpoints",
+    params(AtEndpoint),
+    responses(
+        (status = 200, body = Shown, headers(("ETag" = String))),
+    ),
+)]
+pub async fn get(State(api): State<Arc<Api>>, at: AtEndpoint) -> Result<Tagged<Shown>, Problem> {
+    Ok(Shown::tagged(api.endpoint(&at.workspace, &at.endpoint).await?))
 }
 
-/// `PATCH …/endpoints/{endpoint}`
+/// Changes an endpoint
+///
+/// What is left out stays. With `If-Match`, nothing changes unless the endpoint is in that version.
+#[utoipa::path(
+    patch,
+    path = "/v1/workspaces/{workspace}/endpoints/{endpoint}",
+    operation_id = "change_endpoint",
+    tag = "Endpoints",
+    params(AtEndpoint, ("If-Match" = Option<String>, Header, nullable = false)),
+    request_body = Patch,
+    responses(
+        (status = 200, body = Shown, headers(("ETag" = String))),
+        (status = 409, description = "`conflict`: others changed it at the same time, or `lanes` was changed too often while events wait",
+            body = problem::Body, content_type = "application/problem+json"),
+        (status = 412, description = "`conflict`: it is not in the version of If-Match",
+            body = problem::Body, content_type = "application/problem+json"),
+    ),
+)]
 pub async fn patch(
     State(api): State<Arc<Api>>,
     at: AtEndpoint,
+    known: IfMatch,
     Body(patch): Body<Patch>,
-) -> Result<Json<Shown>, Problem> {
-    let url = patch.url.map(|url| fields::url(&api.guard, &url)).transpose()?;
-    let events = patch.events.map(|events| fields::events(&api.event_types, events)).transpose()?;
-    let description = patch.description;
-    let description = description.map(|text| fields::text("description", text, fields::DESCRIPTION_CHARS_MAX));
-    let description = description.transpose()?;
-    let lanes = patch.lanes.map(fields::lanes).transpose()?;
-    for _ in 0..CHANGES_MAX {
-        let present = api.endpoint(&at.workspace, &at.endpoint).await?.config;
-        let mut config = present.clone();
-        config.url = url.clone().unwrap_or(config.url);
-        config.events = events.clone().unwrap_or(config.events);
-        config.description = description.clone().unwrap_or(config.description);
-        config.lanes = lanes.unwrap_or(config.lanes);
-        if let Some(change) = patch.headers.clone() {
-            config.headers = fields::merge_headers(&config.headers, change)?;
-        }
-        if config != present {
-            config.version += 1;
-            config.updated_ms = api.now_ms();
-            match api.store.put_endpoint(&at.workspace, &at.endpoint, &config).await? {
-                Put::Conflict => continue,
-                put => api.done(put)?,
-            }
-        }
-        return Ok(Json(api.endpoint(&at.workspace, &at.endpoint).await?.into()));
-    }
-    Err(changed_meanwhile())
+) -> Result<Tagged<Shown>, Problem> {
+    Ok(Shown::tagged(api.change_endpoint(&at.workspace, &at.endpoint, &known, patch).await?))
 }
 
-/// `DELETE …/endpoints/{endpoint}`
-pub async fn delete(State(api): State<Arc<Api>>, at: AtEndpoint) -> Result<StatusCode, Problem> {
+/// Deletes an endpoint
+///
+/// What waits for it is dropped.
+#[utoipa::path(
+    delete,
+    path = "/v1/workspaces/{workspace}/endpoints/{endpoint}",
+    operation_id = "delete_endpoint",
+    tag = "Endpoints",
+    params(AtEndpoint, ("If-Match" = Option<String>, Header, nullable = false)),
+    responses(
+        (status = 204, description = "it is gone"),
+        (status = 412, description = "`conflict`: it is not in the version of If-Match",
+            body = problem::Body, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn delete(State(api): State<Arc<Api>>, at: AtEndpoint, known: IfMatch) -> Result<StatusCode, Problem> {
+    if known.is_given() {
+        known.admit(api.endpoint(&at.workspace, &at.endpoint).await?.config.version)?;
+    }
     let count = api.store.delete_endpoint(&at.workspace, &at.endpoint).await?.ok_or_else(Problem::no_endpoint)?;
     api.dropped(&at, DropReason::EndpointDeleted, count);
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `POST …/endpoints/{endpoint}/enable`
+/// Enables an endpoint
+///
+/// With a clean count of failures. What waited goes out in order, or is dropped on request.
+#[utoipa::path(
+    post,
+    path = "/v1/workspaces/{workspace}/endpoints/{endpoint}/enable",
+    operation_id = "enable_endpoint",
+    tag = "Endpoints",
+    params(AtEndpoint),
+    request_body = Enable,
+    responses(
+        (status = 200, body = Shown, headers(("ETag" = String))),
+    ),
+)]
 pub async fn enable(
     State(api): State<Arc<Api>>,
     at: AtEndpoint,
     Body(enable): Body<Enable>,
-) -> Result<Json<Shown>, Problem> {
+) -> Result<Tagged<Shown>, Problem> {
     let before = api.endpoint(&at.workspace, &at.endpoint).await?;
     api.need_plan(&at.workspace).await?;
     let discard = enable.backlog == Backlog::Discard;
@@ -248,11 +210,23 @@ pub async fn enable(
         api.signals.emit(&Signal::Enabled { workspace: &at.workspace, endpoint: &at.endpoint });
     }
     api.dropped(&at, DropReason::Discarded, count);
-    Ok(Json(api.endpoint(&at.workspace, &at.endpoint).await?.into()))
+    Ok(Shown::tagged(api.endpoint(&at.workspace, &at.endpoint).await?))
 }
 
-/// `POST …/endpoints/{endpoint}/disable`
-pub async fn disable(State(api): State<Arc<Api>>, at: AtEndpoint) -> Result<Json<Shown>, Problem> {
+/// Disables an endpoint by hand
+///
+/// No attempt is begun any more; events wait until it is enabled.
+#[utoipa::path(
+    post,
+    path = "/v1/workspaces/{workspace}/endpoints/{endpoint}/disable",
+    operation_id = "disable_endpoint",
+    tag = "Endpoints",
+    params(AtEndpoint),
+    responses(
+        (status = 200, body = Shown, headers(("ETag" = String))),
+    ),
+)]
+pub async fn disable(State(api): State<Arc<Api>>, at: AtEndpoint) -> Result<Tagged<Shown>, Problem> {
     let before = api.endpoint(&at.workspace, &at.endpoint).await?;
     if !api.store.disable(&at.workspace, &at.endpoint).await? {
         return Err(Problem::no_endpoint());
@@ -261,22 +235,80 @@ pub async fn disable(State(api): State<Arc<Api>>, at: AtEndpoint) -> Result<Json
         let reason = DisableReason::Manual;
         api.signals.emit(&Signal::Disabled { workspace: &at.workspace, endpoint: &at.endpoint, reason });
     }
-    Ok(Json(api.endpoint(&at.workspace, &at.endpoint).await?.into()))
+    Ok(Shown::tagged(api.endpoint(&at.workspace, &at.endpoint).await?))
 }
 
 fn changed_meanwhile() -> Problem {
     Problem::new(Code::Conflict, "somebody else changed the endpoint at the same time; read it and try again")
 }
 
-/// Digits and letters without those that are taken for another: 5 bits each, and a double click takes it whole.
-fn new_id() -> EndpointId {
-    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-    let random: [u8; ID_CHARS] = rand::random();
-    let text: String = random.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect();
-    EndpointId::trusted(format!("ep_{text}"))
-}
-
 impl Api {
+    /// Changes what is set of an endpoint.
+    pub async fn change_endpoint(
+        &self,
+        workspace: &WorkspaceId,
+        id: &EndpointId,
+        known: &IfMatch,
+        patch: Patch,
+    ) -> Result<Endpoint, Problem> {
+        let url = patch.url.map(|url| fields::url(&self.guard, &url)).transpose()?;
+        let events = patch.events.map(|events| fields::events(&self.event_types, events)).transpose()?;
+        let description = patch.description;
+        let description = description.map(|text| fields::text("description", text, fields::DESCRIPTION_CHARS_MAX));
+        let description = description.transpose()?;
+        let lanes = patch.lanes.map(fields::lanes).transpose()?;
+        for _ in 0..CHANGES_MAX {
+            let present = self.endpoint(workspace, id).await?;
+            known.admit(present.config.version)?;
+            let mut config = present.config.clone();
+            config.url = url.clone().unwrap_or(config.url);
+            config.events = events.clone().unwrap_or(config.events);
+            config.description = description.clone().unwrap_or(config.description);
+            config.lanes = lanes.unwrap_or(config.lanes);
+            if let Some(change) = patch.headers.clone() {
+                config.headers = fields::merge_headers(&config.headers, change)?;
+            }
+            if config == present.config {
+                return Ok(present);
+            }
+            config.version += 1;
+            config.updated_ms = self.now_ms();
+            match self.store.put_endpoint(workspace, id, &config).await? {
+                Put::Conflict if known.is_given() => return Err(known.stale()),
+                Put::Conflict => {}
+                put => {
+                    self.done(put)?;
+                    return self.endpoint(workspace, id).await;
+                }
+            }
+        }
+        Err(changed_meanwhile())
+    }
+
+    /// A workspace's endpoints in the order of their creation, after a place in it, at most `limit`.
+    async fn endpoints_after(
+        &self,
+        workspace: &WorkspaceId,
+        after: Option<(u64, EndpointId)>,
+        limit: usize,
+    ) -> Result<Vec<Endpoint>, Problem> {
+        let routes = self.store.routing(workspace).await?.routes;
+        let start = match &after {
+            None => Some(0),
+            Some((_, id)) => routes.iter().position(|route| route.endpoint == *id).map(|at| at + 1),
+        };
+        if let Some(start) = start {
+            let page: Vec<_> = routes.into_iter().skip(start).take(limit).map(|route| route.endpoint).collect();
+            return Ok(self.store.endpoints_among(workspace, &page).await?);
+        }
+        // The page's beginning was deleted since, and is found again by when it was created.
+        let mut endpoints = self.store.endpoints(workspace).await?;
+        endpoints.sort_by_cached_key(place);
+        endpoints.retain(|endpoint| after.as_ref().is_none_or(|after| place(endpoint) > *after));
+        endpoints.truncate(limit);
+        Ok(endpoints)
+    }
+
     /// An endpoint, or 404.
     pub(super) async fn endpoint(&self, workspace: &WorkspaceId, id: &EndpointId) -> Result<Endpoint, Problem> {
         self.store.endpoint(workspace, id).await?.ok_or_else(Problem::no_endpoint)
@@ -307,7 +339,7 @@ impl Api {
         }
     }
 
-    fn now_ms(&self) -> u64 {
+    pub(super) fn now_ms(&self) -> u64 {
         u64::try_from(self.clock.unix().as_millis()).unwrap_or(u64::MAX)
     }
 }

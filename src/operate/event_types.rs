@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::Api;
 use super::page::Page;
@@ -13,20 +14,32 @@ use crate::decide::event_types::KNOWN_EVENT_TYPES;
 use crate::decide::ids::EventType;
 
 /// An event type as it is shown. One of the installation's own has no names but its own, and no sample.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = EventType)]
 pub struct Shown {
+    /// What it is called.
+    #[schema(value_type = String)]
     event_type: EventType,
+    /// What people call it.
     names: Names,
+    /// An event of this type, as it is delivered.
+    #[schema(value_type = Option<Object>)]
     sample: Option<&'static RawValue>,
 }
 
-#[derive(Serialize)]
+/// Names for people.
+#[derive(Serialize, ToSchema)]
 struct Names {
+    /// In English.
     en: String,
+    /// In Spanish.
     es: String,
 }
 
-/// `GET /v1/event-types`: the nine in the platform's order, then the others by name.
+/// Lists the event types
+///
+/// The nine in the platform's order, then the installation's own by name.
+#[utoipa::path(get, path = "/v1/event-types", operation_id = "list_event_types", tag = "Events", responses((status = 200, body = Page<Shown>)))]
 pub async fn list(State(api): State<Arc<Api>>) -> Json<Page<Shown>> {
     let nine = KNOWN_EVENT_TYPES.iter().map(|known| Shown {
         event_type: EventType::trusted(known.event_type),

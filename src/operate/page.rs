@@ -7,6 +7,7 @@ use axum::http::request::Parts;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Code, Problem};
 
@@ -52,7 +53,7 @@ impl Params {
 
     /// How many rows are asked for.
     pub fn limit(&self) -> Result<usize, Problem> {
-        let Some(text) = self.get("limit") else { return Ok(LIMIT_DEFAULT) };
+        let Some(text) = self.0.get("limit") else { return Ok(LIMIT_DEFAULT) };
         let limit = text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
         limit.ok_or_else(|| Problem::with_field(Code::InvalidQuery, "limit", format!("must be 1 to {LIMIT_MAX}")))
     }
@@ -68,7 +69,7 @@ impl Params {
 }
 
 /// A part of a list.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct Page<T> {
     /// The rows.
     pub data: Vec<T>,

@@ -4,20 +4,42 @@
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
+use utoipa::IntoParams;
 
 use super::auth::Caller;
 use super::{Code, Problem};
-use crate::decide::ids::{EndpointId, WorkspaceId};
+use crate::decide::ids::{EndpointId, EventId, WorkspaceId};
 
 /// A request on a workspace that the caller may work on.
-pub struct InWorkspace(pub WorkspaceId);
+#[derive(IntoParams)]
+#[into_params(names("workspace"), parameter_in = Path)]
+pub struct InWorkspace(#[param(value_type = String, pattern = "^[A-Za-z0-9._-]{1,128}$")] pub WorkspaceId);
 
 /// A request on an endpoint of a workspace that the caller may work on.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
 pub struct AtEndpoint {
     /// Whose endpoint.
+    #[param(value_type = String, pattern = "^[A-Za-z0-9._-]{1,128}$")]
     pub workspace: WorkspaceId,
     /// Which; it need not exist.
+    #[param(value_type = String, pattern = "^ep_[A-Za-z0-9]{1,125}$")]
     pub endpoint: EndpointId,
+}
+
+/// A request on an event at an endpoint.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct AtEvent {
+    /// Whose endpoint.
+    #[param(value_type = String, pattern = "^[A-Za-z0-9._-]{1,128}$")]
+    pub workspace: WorkspaceId,
+    /// Which endpoint.
+    #[param(value_type = String, pattern = "^ep_[A-Za-z0-9]{1,125}$")]
+    pub endpoint: EndpointId,
+    /// Which event; neither need exist.
+    #[param(value_type = String, pattern = "^[!-\\-/-~]{1,128}$")]
+    pub event: EventId,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for InWorkspace {
@@ -49,6 +71,17 @@ impl<S: Send + Sync> FromRequestParts<S> for AtEndpoint {
             return Err(Problem::no_endpoint());
         }
         Ok(Self { workspace, endpoint: EndpointId::trusted(endpoint) })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for AtEvent {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let AtEndpoint { workspace, endpoint } = AtEndpoint::from_request_parts(parts, state).await?;
+        let event = part(parts, state, "event").await?;
+        let event = EventId::parse(&event).ok_or_else(Problem::no_event)?;
+        Ok(Self { workspace, endpoint, event })
     }
 }
 

@@ -3,11 +3,15 @@
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
+use super::tries;
+use crate::consume::BrokerError;
 use crate::store::StoreError;
 
 /// A stable word for a program, with its status.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Code {
     /// No token, or a wrong one.
     Unauthorized,
@@ -23,7 +27,9 @@ pub enum Code {
     Conflict,
     /// There are as many as there may be.
     LimitReached,
-    /// The body, or a field of it, or of the path.
+    /// The event's payload is no longer kept.
+    PayloadGone,
+    /// The body, or a field of it, or of the path or the head.
     InvalidBody,
     /// A parameter of the query.
     InvalidQuery,
@@ -33,12 +39,16 @@ pub enum Code {
     InvalidEventType,
     /// The body is larger than is read.
     TooLarge,
+    /// Too many wrong tokens.
+    RateLimited,
     /// More requests at once than are worked on.
     Overloaded,
     /// The request took longer than it may.
     TimedOut,
     /// The store does not answer, or cannot take it now.
     StoreUnavailable,
+    /// RabbitMQ does not answer, or did not confirm.
+    BrokerUnavailable,
 }
 
 impl Code {
@@ -61,14 +71,17 @@ impl Code {
             Self::MethodNotAllowed => ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED),
             Self::Conflict => ("conflict", StatusCode::CONFLICT),
             Self::LimitReached => ("limit_reached", StatusCode::CONFLICT),
+            Self::PayloadGone => ("payload_gone", StatusCode::CONFLICT),
             Self::InvalidBody => ("invalid_body", StatusCode::UNPROCESSABLE_ENTITY),
             Self::InvalidQuery => ("invalid_query", StatusCode::UNPROCESSABLE_ENTITY),
             Self::InvalidUrl => ("invalid_url", StatusCode::UNPROCESSABLE_ENTITY),
             Self::InvalidEventType => ("invalid_event_type", StatusCode::UNPROCESSABLE_ENTITY),
             Self::TooLarge => ("too_large", StatusCode::PAYLOAD_TOO_LARGE),
+            Self::RateLimited => ("rate_limited", StatusCode::TOO_MANY_REQUESTS),
             Self::Overloaded => ("overloaded", StatusCode::SERVICE_UNAVAILABLE),
             Self::TimedOut => ("timed_out", StatusCode::SERVICE_UNAVAILABLE),
             Self::StoreUnavailable => ("store_unavailable", StatusCode::SERVICE_UNAVAILABLE),
+            Self::BrokerUnavailable => ("broker_unavailable", StatusCode::SERVICE_UNAVAILABLE),
         }
     }
 }
@@ -77,6 +90,7 @@ impl Code {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Problem {
     code: Code,
+    status: StatusCode,
     detail: String,
     field: Option<String>,
 }
@@ -84,12 +98,24 @@ pub struct Problem {
 impl Problem {
     /// A problem, in a sentence that says what to do.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), field: None }
+        Self { code, status: code.status(), detail: detail.into(), field: None }
     }
 
     /// A problem with one field, which the sentence is about.
     pub fn with_field(code: Code, field: &str, sentence: impl std::fmt::Display) -> Self {
-        Self { code, detail: format!("{field}: {sentence}"), field: Some(field.to_owned()) }
+        let detail = format!("{field}: {sentence}");
+        Self { code, status: code.status(), detail, field: Some(field.to_owned()) }
+    }
+
+    /// The same code by another status, where HTTP has a more exact one.
+    #[must_use]
+    pub fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
+    /// Nothing is known of such an event at the endpoint.
+    pub fn no_event() -> Self {
+        Self::new(Code::NotFound, "nothing is known of such an event at this endpoint")
     }
 
     /// There is no such endpoint in the workspace.
@@ -111,25 +137,45 @@ impl From<StoreError> for Problem {
     }
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
+impl From<BrokerError> for Problem {
+    /// As for the store.
+    fn from(error: BrokerError) -> Self {
+        tracing::warn!(%error, "the broker did not do what the API asked");
+        let detail = match error {
+            BrokerError::Unavailable(_) => "RabbitMQ cannot be reached, or did not confirm; try again",
+            BrokerError::Refused(_) | BrokerError::Unroutable(_) => "RabbitMQ refused it; try again later",
+        };
+        Self::new(Code::BrokerUnavailable, detail)
+    }
+}
+
+/// What goes wrong, as RFC 9457 has it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct Body<'a> {
+    /// Always `about:blank`: `code` tells the kinds apart.
     r#type: &'a str,
+    /// The status in words.
     title: &'a str,
+    /// The HTTP status.
     status: u16,
-    code: &'a str,
+    /// A stable word for a program.
+    code: Code,
+    /// What went wrong and what to do, in a sentence.
     detail: &'a str,
+    /// What the sentence is about: a field of the body, a parameter, a header.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = self.code.status();
+        let status = self.status;
         let body = Body {
             r#type: "about:blank",
             title: status.canonical_reason().unwrap_or_default(),
             status: status.as_u16(),
-            code: self.code.as_str(),
+            code: self.code,
             detail: &self.detail,
             field: self.field.as_deref(),
         };
@@ -141,6 +187,9 @@ impl IntoResponse for Problem {
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(tries::WINDOW.as_secs()));
         }
         response
     }
@@ -187,9 +236,13 @@ mod tests {
             Code::InvalidBody,
             Code::InvalidUrl,
             Code::InvalidEventType,
+            Code::PayloadGone,
             Code::TooLarge,
+            Code::RateLimited,
             Code::StoreUnavailable,
+            Code::BrokerUnavailable,
         ] {
+            assert_eq!(serde_json::to_value(code).expect("a word"), code.as_str());
             let told = codes.split(',').find(|told| told.contains(&format!("`{}`", code.as_str())));
             let told = told.unwrap_or_else(|| panic!("{code:?} is not in {codes}"));
             assert!(told.contains(code.status().as_str()), "{code:?}: {told}");

@@ -3,7 +3,7 @@
 //! `axum::serve` is not used: it bounds neither the connections nor the time a client may take to send a head, and
 //! the API listens to the world.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
 use crate::config::ConfigError;
 
@@ -27,6 +28,10 @@ pub const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
 /// How long to wait after a failure to accept, which is a lack of file descriptors mostly.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Who is at the other end of a request's connection; a proxy, where there is one.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub IpAddr);
+
 /// Listens at an address; `option` is the flag that named it.
 pub async fn listen(address: SocketAddr, option: &str) -> Result<TcpListener, ConfigError> {
     let listener = TcpListener::bind(address).await;
@@ -37,10 +42,14 @@ pub async fn listen(address: SocketAddr, option: &str) -> Result<TcpListener, Co
 pub async fn serve(listener: TcpListener, routes: Router, stop: CancellationToken, grace: Duration) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let connections = GracefulShutdown::new();
-    while let Some((stream, place)) = next(&listener, &places, &stop).await {
+    while let Some((stream, peer, place)) = next(&listener, &places, &stop).await {
         let mut builder = Builder::new(TokioExecutor::new()).http1_only();
         builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_MAX);
-        let service = TowerToHyperService::new(routes.clone());
+        let introduced = routes.clone().map_request(move |mut request: hyper::Request<_>| {
+            request.extensions_mut().insert(peer);
+            request
+        });
+        let service = TowerToHyperService::new(introduced);
         let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
         let connection = connections.watch(connection);
         tokio::spawn(async move {
@@ -62,12 +71,12 @@ async fn next(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
     stop: &CancellationToken,
-) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, Peer, tokio::sync::OwnedSemaphorePermit)> {
     let accepted = async {
         let place = Arc::clone(places).acquire_owned().await.expect("the semaphore is never closed");
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => return (stream, place),
+                Ok((stream, address)) => return (stream, Peer(address.ip()), place),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;

@@ -1,18 +1,17 @@
-//! Times as the API writes them: RFC 3339, UTC, milliseconds.
+//! Times as the API reads them; [`crate::clock::rfc3339`] is how it writes them.
 
 use time::OffsetDateTime;
-use time::format_description::well_known::Iso8601;
-use time::format_description::well_known::iso8601::{Config, EncodedConfig, TimePrecision};
+use time::format_description::well_known::Rfc3339;
 
-const RFC_3339: EncodedConfig =
-    Config::DEFAULT.set_time_precision(TimePrecision::Second { decimal_digits: std::num::NonZeroU8::new(3) }).encode();
+use super::{Code, Problem};
 
-/// Writes Unix milliseconds, such as `2022-04-07T17:05:53.000Z`.
-pub fn rfc3339(unix_ms: u64) -> String {
-    // Past the year 9999 there is nothing to write; such a time is a mistake of its maker's.
-    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(unix_ms) * 1_000_000);
-    let time = time.unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    time.format(&Iso8601::<RFC_3339>).expect("a time of year 0 to 9999 can be written")
+/// A time of a field, in RFC 3339, as Unix milliseconds; one before 1970 is 1970.
+pub fn unix_ms(field: &str, text: &str) -> Result<u64, Problem> {
+    let time = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| {
+        let sentence = format!("{text:?} is not a time; write it like 2026-01-31T08:00:00Z");
+        Problem::with_field(Code::InvalidBody, field, sentence)
+    })?;
+    Ok(u64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -20,9 +19,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_rfc_3339_in_utc_with_milliseconds() {
-        assert_eq!(rfc3339(1_649_351_153_000), "2022-04-07T17:05:53.000Z");
-        assert_eq!(rfc3339(1), "1970-01-01T00:00:00.001Z");
-        assert_eq!(rfc3339(u64::MAX), "1970-01-01T00:00:00.000Z");
+    fn times_are_read_with_any_offset_and_fraction() {
+        for text in ["2022-04-07T17:05:53Z", "2022-04-07T19:05:53.000+02:00", "2022-04-07t17:05:53.0009z"] {
+            assert_eq!(unix_ms("since", text), Ok(1_649_351_153_000), "{text}");
+        }
+        assert_eq!(unix_ms("since", "1969-12-31T23:59:59Z"), Ok(0));
+        for text in ["", "yesterday", "2022-04-07", "2022-04-07T17:05:53", "2022-13-07T17:05:53Z"] {
+            assert!(unix_ms("since", text).is_err(), "{text}");
+        }
     }
 }

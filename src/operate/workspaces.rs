@@ -8,12 +8,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
+use super::auth::Admin;
 use super::body::Body;
 use super::page::{Page, Params};
 use super::path::InWorkspace;
-use super::time::rfc3339;
 use super::{Api, Code, Problem, fields};
+use crate::clock::rfc3339;
 use crate::decide::ids::{EndpointId, WorkspaceId};
 use crate::decide::notice::DropReason;
 use crate::observe::signal::Signal;
@@ -23,38 +25,60 @@ use crate::store::records::Workspace;
 const RECORDS_AT_ONCE: usize = 16;
 
 /// What is set of a workspace. It is set as a whole: what is left out takes its default.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = NewWorkspace)]
 #[serde(deny_unknown_fields)]
 pub struct Set {
+    /// Its plan, by which it may have webhooks or not.
+    #[schema(pattern = "^[A-Za-z0-9._-]{1,64}$", example = "advanced")]
     plan: String,
+    /// Its name, for people.
     #[serde(default)]
+    #[schema(max_length = 200, required = false)]
     name: String,
+    /// E-mail addresses of those who get its notices.
     #[serde(default)]
+    #[schema(max_items = 20, required = false, example = json!(["ops@example.com"]))]
     notify: Vec<String>,
+    /// The language of its notices.
     #[serde(default = "english")]
+    #[schema(pattern = "^(en|es)$", required = false)]
     locale: String,
 }
 
 /// A workspace as it is shown.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Workspace)]
 pub struct Shown {
+    /// What the platform calls it.
+    #[schema(value_type = String)]
     id: WorkspaceId,
+    /// Its plan.
     plan: String,
+    /// Its name, for people.
     name: String,
+    /// Who gets its notices.
     notify: Vec<String>,
+    /// `en` or `es`.
     locale: String,
     /// Whether its plan includes webhooks.
     entitled: bool,
 }
 
 /// The error quota's window as it is shown.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct Quota {
+    /// Failed attempts that count now.
     used: u32,
+    /// How many may count; one more disables the endpoint that failed.
     limit: u32,
+    /// How long an attempt counts.
     window_seconds: u64,
+    /// What counts, by endpoint.
+    #[schema(value_type = BTreeMap<String, u32>)]
     by_endpoint: BTreeMap<EndpointId, u32>,
     /// When the next failure leaves the window.
+    #[schema(format = DateTime)]
     next_leaves_at: Option<String>,
 }
 
@@ -62,8 +86,22 @@ fn english() -> String {
     fields::LOCALES[0].to_owned()
 }
 
-/// `GET /v1/workspaces`
-pub async fn list(State(api): State<Arc<Api>>, params: Params) -> Result<Json<Page<Shown>>, Problem> {
+/// Lists workspaces
+///
+/// Those that were set or have endpoints, by name. Needs an admin token.
+#[utoipa::path(
+    get,
+    path = "/v1/workspaces",
+    operation_id = "list_workspaces",
+    tag = "Workspaces",
+    params(
+        ("limit" = Option<usize>, Query, nullable = false, minimum = 1, maximum = 200, description = "rows of a page; 50 if not given"),
+        ("cursor" = Option<String>, Query, nullable = false, description = "where the last page ended: its `next_cursor`"),
+        ("query" = Option<String>, Query, nullable = false, description = "only those whose name contains this"),
+    ),
+    responses((status = 200, body = Page<Shown>)),
+)]
+pub async fn list(State(api): State<Arc<Api>>, _: Admin, params: Params) -> Result<Json<Page<Shown>>, Problem> {
     params.only(&["limit", "cursor", "query"])?;
     let limit = params.limit()?;
     let after = params.cursor(WorkspaceId::parse)?;
@@ -80,9 +118,21 @@ pub async fn list(State(api): State<Arc<Api>>, params: Params) -> Result<Json<Pa
     Ok(Json(Page { data, next_cursor: names.next_cursor }))
 }
 
-/// `PUT /v1/workspaces/{workspace}`
+/// Sets a workspace
+///
+/// As a whole: what is left out takes its default. Needs an admin token, since the plan is the platform's to give.
+#[utoipa::path(
+    put,
+    path = "/v1/workspaces/{workspace}",
+    operation_id = "set_workspace",
+    tag = "Workspaces",
+    params(InWorkspace),
+    request_body = Set,
+    responses((status = 200, body = Shown)),
+)]
 pub async fn put(
     State(api): State<Arc<Api>>,
+    _: Admin,
     InWorkspace(workspace): InWorkspace,
     Body(set): Body<Set>,
 ) -> Result<Json<Shown>, Problem> {
@@ -96,7 +146,15 @@ pub async fn put(
     Ok(Json(api.shown(workspace, Some(record))))
 }
 
-/// `GET /v1/workspaces/{workspace}`
+/// Shows a workspace
+#[utoipa::path(
+    get,
+    path = "/v1/workspaces/{workspace}",
+    operation_id = "get_workspace",
+    tag = "Workspaces",
+    params(InWorkspace),
+    responses((status = 200, body = Shown)),
+)]
 pub async fn get(State(api): State<Arc<Api>>, InWorkspace(workspace): InWorkspace) -> Result<Json<Shown>, Problem> {
     let record = api.store.workspace(&workspace).await?;
     // One that was never set, but has endpoints, is there all the same, on the default plan.
@@ -106,8 +164,22 @@ pub async fn get(State(api): State<Arc<Api>>, InWorkspace(workspace): InWorkspac
     Ok(Json(api.shown(workspace, record)))
 }
 
-/// `DELETE /v1/workspaces/{workspace}`
-pub async fn delete(State(api): State<Arc<Api>>, InWorkspace(workspace): InWorkspace) -> Result<StatusCode, Problem> {
+/// Deletes a workspace
+///
+/// With its endpoints and all that waits for them. Needs an admin token.
+#[utoipa::path(
+    delete,
+    path = "/v1/workspaces/{workspace}",
+    operation_id = "delete_workspace",
+    tag = "Workspaces",
+    params(InWorkspace),
+    responses((status = 204, description = "it is gone")),
+)]
+pub async fn delete(
+    State(api): State<Arc<Api>>,
+    _: Admin,
+    InWorkspace(workspace): InWorkspace,
+) -> Result<StatusCode, Problem> {
     let count = api.store.delete_workspace(&workspace).await?.ok_or_else(no_workspace)?;
     if count > 0 {
         api.signals.emit(&Signal::Dropped { reason: DropReason::EndpointDeleted, count, endpoint: None });
@@ -115,7 +187,15 @@ pub async fn delete(State(api): State<Arc<Api>>, InWorkspace(workspace): InWorks
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `GET /v1/workspaces/{workspace}/quota`
+/// Shows a workspace's error quota
+#[utoipa::path(
+    get,
+    path = "/v1/workspaces/{workspace}/quota",
+    operation_id = "get_quota",
+    tag = "Workspaces",
+    params(InWorkspace),
+    responses((status = 200, body = Quota)),
+)]
 pub async fn quota(State(api): State<Arc<Api>>, InWorkspace(workspace): InWorkspace) -> Result<Json<Quota>, Problem> {
     let used = api.store.quota(&workspace).await?;
     Ok(Json(Quota {

@@ -16,12 +16,15 @@ mod intake;
 mod lane;
 mod members;
 mod notices;
+mod once;
 mod seen;
 mod setup;
 mod state;
 mod views;
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -29,9 +32,12 @@ use self::state::State;
 use super::lanes::{
     Append, Appended, Claim, Commit, Committed, Due, Figures, Intake, Pool, Relieved, Swept, Token, Waiting, Want,
 };
+use super::once::OnceName;
 use super::outbox::{Outgoing, Sent};
-use super::records::{Attempt, Config, Dropped, Endpoint, HourStats, Put, QuotaUse, ResendFrom, Resent, Workspace};
-use super::{Lanes, Outbox, Records, Result, lanes};
+use super::records::{
+    Attempt, Config, Dropped, DroppedSpan, Endpoint, HourStats, Put, QuotaUse, ResendFrom, Resent, Workspace,
+};
+use super::{Lanes, Once, Outbox, Records, Result, lanes};
 use crate::clock::Clock;
 use crate::decide::ids::{EndpointId, EventId, LaneId, Partition, WorkspaceId};
 use crate::decide::notice::Channel;
@@ -154,6 +160,19 @@ impl Outbox for Memory {
 }
 
 #[async_trait]
+impl Once for Memory {
+    async fn keep(&self, name: &OnceName, text: &str, span: Duration) -> Result<Option<String>> {
+        let (mut state, now_ms) = self.step();
+        Ok(state.texts.keep(name, text, span, now_ms))
+    }
+
+    async fn take(&self, name: &OnceName) -> Result<Option<String>> {
+        let (mut state, now_ms) = self.step();
+        Ok(state.texts.take(name, now_ms))
+    }
+}
+
+#[async_trait]
 impl Records for Memory {
     async fn workspace(&self, workspace: &WorkspaceId) -> Result<Option<Workspace>> {
         Ok(self.step().0.record(workspace))
@@ -185,6 +204,11 @@ impl Records for Memory {
 
     async fn endpoints(&self, workspace: &WorkspaceId) -> Result<Vec<Endpoint>> {
         Ok(self.step().0.endpoints(workspace))
+    }
+
+    async fn endpoints_among(&self, workspace: &WorkspaceId, endpoints: &[EndpointId]) -> Result<Vec<Endpoint>> {
+        let (state, _) = self.step();
+        Ok(endpoints.iter().filter_map(|endpoint| state.endpoint(workspace, endpoint)).collect())
     }
 
     async fn endpoint(&self, workspace: &WorkspaceId, endpoint: &EndpointId) -> Result<Option<Endpoint>> {
@@ -239,6 +263,17 @@ impl Records for Memory {
         limit: usize,
     ) -> Result<Vec<Dropped>> {
         Ok(self.step().0.dropped(workspace, endpoint, after, limit))
+    }
+
+    async fn dropped_span(
+        &self,
+        workspace: &WorkspaceId,
+        endpoint: &EndpointId,
+        span_ms: Range<u64>,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<DroppedSpan> {
+        Ok(self.step().0.dropped_span(workspace, endpoint, &span_ms, after, limit))
     }
 
     async fn payload(

@@ -1,5 +1,7 @@
 //! What people set and look at: workspaces, endpoints, the quota, the log, dropped events.
 
+use std::ops::Range;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +48,9 @@ pub trait Records: Send + Sync {
 
     /// All endpoints of a workspace, in the order of their creation.
     async fn endpoints(&self, workspace: &WorkspaceId) -> Result<Vec<Endpoint>>;
+
+    /// Those of these endpoints that there are, in the order given: a page of a workspace that has many.
+    async fn endpoints_among(&self, workspace: &WorkspaceId, endpoints: &[EndpointId]) -> Result<Vec<Endpoint>>;
 
     /// One endpoint.
     async fn endpoint(&self, workspace: &WorkspaceId, endpoint: &EndpointId) -> Result<Option<Endpoint>>;
@@ -95,6 +100,17 @@ pub trait Records: Send + Sync {
         after: Option<u64>,
         limit: usize,
     ) -> Result<Vec<Dropped>>;
+
+    /// The ids of dropped events that left in a span of Unix milliseconds, oldest event first, among the `limit` with a
+    /// number above `after`: one bounded step through the list, without the bodies.
+    async fn dropped_span(
+        &self,
+        workspace: &WorkspaceId,
+        endpoint: &EndpointId,
+        span_ms: Range<u64>,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<DroppedSpan>;
 
     /// An event whose payload this endpoint still has: delivered and kept, dropped, or a lane's current one; in this
     /// order, and the one delivered last, if several have its id.
@@ -321,6 +337,15 @@ pub struct Dropped {
     pub reason: DropReason,
     /// The event.
     pub event: Waiting,
+}
+
+/// A step through the dropped events of a span of time.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct DroppedSpan {
+    /// Those of the span, oldest event first.
+    pub events: Vec<EventId>,
+    /// The number after which the next step goes on; `None` at the list's end.
+    pub next: Option<u64>,
 }
 
 /// Where events are resent from.

@@ -17,6 +17,7 @@ mod keys;
 mod lanes;
 mod layouts;
 mod members;
+mod once;
 mod open;
 mod outbox;
 mod records;

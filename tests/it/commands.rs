@@ -14,24 +14,26 @@ use crate::rig::receiver::Receiver;
 use crate::rig::until;
 use crate::service::{SOON, Service};
 
+const COMMANDS: [&str; 9] =
+    ["serve", "dev", "publish", "listen", "topology", "rejected", "health", "endpoints", "openapi"];
+
 #[tokio::test]
 async fn every_command_has_help_and_tells_wrong_usage_from_failure() {
-    for command in ["serve", "dev", "publish", "listen", "topology"] {
+    for command in COMMANDS {
         let (status, help) = run(&[command, "--help"], &[]).await;
         assert_eq!(status, 0, "{help}");
         assert!(help.contains(&format!("Usage: recadero {command}")), "{help}");
         assert_eq!(run(&[command, "--no-such-flag"], &[]).await.0, 2, "{command}");
     }
     let (status, help) = run(&["--help"], &[]).await;
-    assert!(
-        status == 0 && ["serve", "dev", "publish", "listen", "topology"].iter().all(|c| help.contains(c)),
-        "{help}"
-    );
+    assert!(status == 0 && COMMANDS.iter().all(|command| help.contains(command)), "{help}");
     let (status, version) = run(&["--version"], &[]).await;
     assert_eq!((status, version.trim()), (0, concat!("recadero ", env!("CARGO_PKG_VERSION"))));
 
     let nobody = Port::take();
     let url = format!("amqp://u:sw0rdfish@127.0.0.1:{}", nobody.number());
+    let nobody_at = format!("127.0.0.1:{}", nobody.number());
+    let nobodys = format!("http://{nobody_at}");
     let taken = Receiver::ok().await;
     let taken = format!("127.0.0.1:{}", taken.port());
     let cases: &[(i32, &[&str])] = &[
@@ -50,6 +52,16 @@ async fn every_command_has_help_and_tells_wrong_usage_from_failure() {
         (2, &["listen", "--status", "99"]),
         (2, &["listen", "--delay", "soon"]),
         (2, &["dev", "--http-addr", "0.0.0.0:0"]),
+        (1, &["rejected", "list", "--amqp-url", &url]),
+        (1, &["rejected", "replay", "--amqp-url", &url]),
+        (2, &["rejected", "list", "--limit", "0"]),
+        (2, &["rejected"]),
+        (1, &["health", "--ops-addr", &nobody_at]),
+        (2, &["health", "--ops-addr", "nowhere"]),
+        (2, &["endpoints", "export"]),
+        (1, &["endpoints", "export", "--api-url", &nobodys, "--api-token", "sw0rdfish"]),
+        (1, &["endpoints", "apply", "--api-token", "sw0rdfish", "-f", "/nonexistent/endpoints.yaml"]),
+        (2, &["endpoints", "apply", "--api-token", "sw0rdfish"]),
     ];
     for (expected, arguments) in cases {
         let (status, printed) = run(arguments, &[]).await;

@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, dead_code)]
 
 mod answers;
+mod api;
 mod bench;
 mod commands;
 mod consume;

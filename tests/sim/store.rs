@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use recadero::decide::attempt::Outcome;
@@ -16,11 +18,12 @@ use recadero::store::lanes::{
     Want,
 };
 use recadero::store::memory::Memory;
+use recadero::store::once::OnceName;
 use recadero::store::outbox::{Outgoing, Sent};
 use recadero::store::records::{
-    Attempt, Config, Dropped, Endpoint, HourStats, Put, QuotaUse, ResendFrom, Resent, Workspace,
+    Attempt, Config, Dropped, DroppedSpan, Endpoint, HourStats, Put, QuotaUse, ResendFrom, Resent, Workspace,
 };
-use recadero::store::{Lanes, Outbox, Records, Result};
+use recadero::store::{Lanes, Once, Outbox, Records, Result};
 use tokio::sync::mpsc;
 
 use crate::plan::Plan;
@@ -312,6 +315,9 @@ impl Records for Connection {
     async fn endpoints(&self, workspace: &WorkspaceId) -> Result<Vec<Endpoint>> {
         self.memory().endpoints(workspace).await
     }
+    async fn endpoints_among(&self, workspace: &WorkspaceId, endpoints: &[EndpointId]) -> Result<Vec<Endpoint>> {
+        self.memory().endpoints_among(workspace, endpoints).await
+    }
     async fn endpoint(&self, workspace: &WorkspaceId, endpoint: &EndpointId) -> Result<Option<Endpoint>> {
         self.memory().endpoint(workspace, endpoint).await
     }
@@ -351,6 +357,16 @@ impl Records for Connection {
     ) -> Result<Vec<Dropped>> {
         self.memory().dropped(workspace, endpoint, after, limit).await
     }
+    async fn dropped_span(
+        &self,
+        workspace: &WorkspaceId,
+        endpoint: &EndpointId,
+        span_ms: Range<u64>,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<DroppedSpan> {
+        self.memory().dropped_span(workspace, endpoint, span_ms, after, limit).await
+    }
     async fn payload(
         &self,
         workspace: &WorkspaceId,
@@ -367,5 +383,15 @@ impl Records for Connection {
         events: &[EventId],
     ) -> Result<Resent> {
         self.memory().resend(workspace, endpoint, from, events).await
+    }
+}
+
+#[async_trait]
+impl Once for Connection {
+    async fn keep(&self, name: &OnceName, text: &str, span: Duration) -> Result<Option<String>> {
+        self.memory().keep(name, text, span).await
+    }
+    async fn take(&self, name: &OnceName) -> Result<Option<String>> {
+        self.memory().take(name).await
     }
 }

@@ -1,6 +1,7 @@
 //! What an endpoint remembers of what is over: attempts, hours, delivered payloads, dropped events. Each is capped.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::decide::attempt::Outcome;
@@ -8,7 +9,7 @@ use crate::decide::ids::EventId;
 use crate::decide::notice::DropReason;
 use crate::decide::policy::Limits;
 use crate::store::lanes::Waiting;
-use crate::store::records::{Attempt, AttemptRow, DURATION_BUCKETS_MS, Dropped, HourStats};
+use crate::store::records::{Attempt, AttemptRow, DURATION_BUCKETS_MS, Dropped, DroppedSpan, HourStats};
 
 const HOUR_MS: u64 = 60 * 60 * 1000;
 
@@ -163,6 +164,14 @@ impl DroppedList {
             event: Waiting::clone(&entry.event),
         })
         .collect()
+    }
+
+    pub fn span(&self, span_ms: &Range<u64>, after: Option<u64>, limit: usize) -> DroppedSpan {
+        let from = after.map_or(0, |after| after.saturating_add(1));
+        let looked: Vec<_> = self.by_seq.range(from..).take(limit).collect();
+        let next = looked.last().filter(|_| looked.len() == limit).map(|(seq, _)| **seq);
+        let found = looked.into_iter().filter(|(_, entry)| span_ms.contains(&entry.dropped_ms));
+        DroppedSpan { events: found.map(|(_, entry)| entry.event.id.clone()).collect(), next }
     }
 
     fn remove(&mut self, seq: u64) -> Option<Arc<Waiting>> {

@@ -8,6 +8,7 @@ use super::failures::Failures;
 use super::lane::DueSets;
 use super::members::Members;
 use super::notices::Notices;
+use super::once::Texts;
 use super::seen::Seen;
 use crate::decide::ids::{EndpointId, LaneId, Partition, WorkspaceId};
 use crate::decide::notice::DropReason;
@@ -19,6 +20,7 @@ pub(super) struct State {
     partitions: u16,
     pub parts: BTreeMap<Partition, Part>,
     pub members: Members,
+    pub texts: Texts,
 }
 
 /// What one partition holds; every operation but `workspaces` and those on members touches one alone.
@@ -96,7 +98,7 @@ impl Step<'_> {
 
 impl State {
     pub fn new(policy: Policy, partitions: u16) -> Self {
-        Self { policy, partitions, parts: BTreeMap::new(), members: Members::default() }
+        Self { policy, partitions, parts: BTreeMap::new(), members: Members::default(), texts: Texts::default() }
     }
 
     pub fn home(&self, workspace: &WorkspaceId) -> Partition {

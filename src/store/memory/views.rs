@@ -1,11 +1,13 @@
 //! What people look at; nothing here changes anything.
 
+use std::ops::Range;
+
 use super::endpoint;
 use super::state::{ROUTING_VERSION_FIRST, State};
 use crate::decide::ids::{EndpointId, EventId, WorkspaceId};
 use crate::decide::route::Routing;
 use crate::store::lanes::Waiting;
-use crate::store::records::{Attempt, Dropped, Endpoint, HourStats, PAGE_ROWS_MAX, QuotaUse, Workspace};
+use crate::store::records::{Attempt, Dropped, DroppedSpan, Endpoint, HourStats, PAGE_ROWS_MAX, QuotaUse, Workspace};
 
 impl State {
     pub fn record(&self, workspace: &WorkspaceId) -> Option<Workspace> {
@@ -74,6 +76,18 @@ impl State {
     ) -> Vec<Dropped> {
         let endpoint = self.endpoint_state(workspace, endpoint);
         endpoint.map(|it| it.dropped.page(after, limit.min(PAGE_ROWS_MAX))).unwrap_or_default()
+    }
+
+    pub fn dropped_span(
+        &self,
+        workspace: &WorkspaceId,
+        endpoint: &EndpointId,
+        span_ms: &Range<u64>,
+        after: Option<u64>,
+        limit: usize,
+    ) -> DroppedSpan {
+        let endpoint = self.endpoint_state(workspace, endpoint);
+        endpoint.map(|it| it.dropped.span(span_ms, after, limit.min(PAGE_ROWS_MAX))).unwrap_or_default()
     }
 
     pub fn payload(&self, workspace: &WorkspaceId, endpoint: &EndpointId, event: &EventId) -> Option<Waiting> {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::decide::ids::{EndpointId, LaneId, Partition, WorkspaceId};
+use crate::store::once::OnceName;
 
 /// The first part of all keys.
 #[derive(Clone, Debug)]
@@ -90,6 +91,11 @@ impl Keys {
 
     pub fn endpoint(&self, partition: Partition, workspace: &WorkspaceId, endpoint: &EndpointId) -> String {
         self.of(partition, &format!("ep:{workspace}/{endpoint}"))
+    }
+
+    /// A text that is kept for a time.
+    pub fn once(&self, partition: Partition, name: &OnceName) -> String {
+        self.of(partition, &format!("once:{name}"))
     }
 
     pub fn seen(&self, partition: Partition) -> impl Iterator<Item = String> + '_ {

@@ -1,5 +1,7 @@
 //! [`Records`], by `setup` (what people set) and `views` (what they look at).
 
+use std::ops::Range;
+
 use async_trait::async_trait;
 
 use super::RedisStore;
@@ -8,7 +10,7 @@ use crate::decide::route::Routing;
 use crate::store::Result;
 use crate::store::lanes::Waiting;
 use crate::store::records::{
-    Attempt, Config, Dropped, Endpoint, HourStats, Put, QuotaUse, Records, ResendFrom, Resent, Workspace,
+    Attempt, Config, Dropped, DroppedSpan, Endpoint, HourStats, Put, QuotaUse, Records, ResendFrom, Resent, Workspace,
 };
 
 #[async_trait]
@@ -41,6 +43,10 @@ impl Records for RedisStore {
     async fn endpoints(&self, workspace: &WorkspaceId) -> Result<Vec<Endpoint>> {
         let routing = self.routing(workspace).await?;
         self.look_at(workspace, routing.routes.into_iter().map(|route| route.endpoint).collect()).await
+    }
+
+    async fn endpoints_among(&self, workspace: &WorkspaceId, endpoints: &[EndpointId]) -> Result<Vec<Endpoint>> {
+        self.look_at(workspace, endpoints.to_vec()).await
     }
 
     async fn endpoint(&self, workspace: &WorkspaceId, endpoint: &EndpointId) -> Result<Option<Endpoint>> {
@@ -89,6 +95,17 @@ impl Records for RedisStore {
         limit: usize,
     ) -> Result<Vec<Dropped>> {
         self.read_dropped(workspace, endpoint, after, limit).await
+    }
+
+    async fn dropped_span(
+        &self,
+        workspace: &WorkspaceId,
+        endpoint: &EndpointId,
+        span_ms: Range<u64>,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<DroppedSpan> {
+        self.read_dropped_span(workspace, endpoint, span_ms, after, limit).await
     }
 
     async fn payload(

@@ -60,5 +60,8 @@ scripts! {
     STATS = READS, LIB, include_str!("lua/stats.lua");
     ATTEMPTS = READS, LIB, include_str!("lua/attempts.lua");
     DROPPED = READS, LIB, FLOW, include_str!("lua/dropped.lua");
+    SPAN = READS, LIB, include_str!("lua/span.lua");
+    KEEP = ADDS, include_str!("lua/keep.lua");
+    TAKE = DRAINS, include_str!("lua/take.lua");
     PAYLOAD = READS, LIB, FLOW, include_str!("lua/payload.lua");
 }

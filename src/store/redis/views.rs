@@ -1,5 +1,7 @@
 //! What people look at.
 
+use std::ops::Range;
+
 use redis::Value;
 
 use super::keys::Frame;
@@ -11,8 +13,8 @@ use crate::decide::notice::{DisableReason, DropReason};
 use crate::store::Result;
 use crate::store::lanes::Waiting;
 use crate::store::records::{
-    Attempt, DURATION_BUCKETS_MS, Disabled, Dropped, Endpoint, HourStats, PAGE_ROWS_MAX, QuotaUse, ResendFrom, Resent,
-    Workspace,
+    Attempt, DURATION_BUCKETS_MS, Disabled, Dropped, DroppedSpan, Endpoint, HourStats, PAGE_ROWS_MAX, QuotaUse,
+    ResendFrom, Resent, Workspace,
 };
 
 /// Lanes that one call reads, unless a single endpoint has more.
@@ -175,6 +177,23 @@ impl RedisStore {
         let mut call = self.call(&scripts::DROPPED, &self.framed(workspace, endpoint));
         call.arg(optional(after)).arg(limit.min(PAGE_ROWS_MAX).to_string());
         list(self.run("dropped", &call).await?)?.into_iter().map(dropped).collect()
+    }
+
+    pub(super) async fn read_dropped_span(
+        &self,
+        workspace: &WorkspaceId,
+        endpoint: &EndpointId,
+        span_ms: Range<u64>,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<DroppedSpan> {
+        let mut call = self.call(&scripts::SPAN, &self.framed(workspace, endpoint));
+        call.arg(span_ms.start.to_string()).arg(span_ms.end.to_string());
+        call.arg(optional(after)).arg(limit.min(PAGE_ROWS_MAX).to_string());
+        let [next, ids] = exactly(self.run("dropped_span", &call).await?)?;
+        let ids = list(ids)?.into_iter().map(|id| text(id).map(EventId::trusted));
+        let next = Some(number(next)?).filter(|number| *number > 0);
+        Ok(DroppedSpan { events: ids.collect::<Result<_>>()?, next })
     }
 
     pub(super) async fn read_payload(

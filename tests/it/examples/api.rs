@@ -8,19 +8,14 @@ use crate::rig::recadero::ADMIN_TOKEN;
 use crate::rig::receiver::Receiver;
 use crate::service::Service;
 
-/// Sections whose routes this version does not have.
-const NOT_YET: [&str; 5] = ["A test event", "A new secret", "Publishing", "Tokens for others", "What was rejected"];
-
 /// The shell lines of the guide, by section.
 fn script(guide: &str) -> String {
     let mut script = "set -euo pipefail\n".to_owned();
     for section in guide.split("\n## ") {
         let title = section.lines().next().unwrap();
         let blocks = section.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap());
-        if !NOT_YET.contains(&title) {
-            script.push_str(&format!("echo '# {title}'\n"));
-            script.extend(blocks);
-        }
+        script.push_str(&format!("echo '# {title}'\n"));
+        script.extend(blocks);
     }
     script
 }

@@ -4,6 +4,7 @@ mod intake;
 mod layouts;
 mod leases;
 mod limits;
+mod once;
 mod outbox;
 mod outcomes;
 mod quota;

@@ -14,6 +14,7 @@ use crate::store::world::{HOUR, MINUTE, SECOND, World, ep, ev, failed, lane, ws}
 
 promises! {
     an_endpoint_tells_its_backlog_and_last_attempt,
+    some_endpoints_are_shown_in_the_order_asked,
     the_log_is_paged_newest_first_and_pages_stay_put,
     the_log_keeps_so_many_rows,
     rows_of_the_log_are_kept_for_their_age,
@@ -22,6 +23,7 @@ promises! {
     payloads_of_the_last_delivered_events_are_kept,
     a_payload_is_there_while_current_kept_or_dropped,
     dropped_events_are_paged_by_their_numbers,
+    dropped_events_are_found_by_when_they_were_dropped,
     an_unknown_endpoint_has_nothing_to_show,
 }
 
@@ -42,6 +44,20 @@ async fn an_endpoint_tells_its_backlog_and_last_attempt(open: &Open) {
     assert_eq!((endpoint.backlog_events, endpoint.oldest_ms), (1, Some(first_ms + 1_000)));
     let last = endpoint.last_attempt.expect("it was logged");
     assert_eq!((last.number, &last.row, last.next_attempt_ms), (1, &*commit.row, None));
+}
+
+async fn some_endpoints_are_shown_in_the_order_asked(open: &Open) {
+    let world = World::with_endpoint(open, "ep_a").await;
+    world.connect("ep_b", 2).await;
+    world.connect("ep_c", 1).await;
+    world.publish(&["1"]).await;
+    let among = async |ids: &[&str]| {
+        let ids: Vec<_> = ids.iter().map(|id| ep(id)).collect();
+        world.store.endpoints_among(&ws("w"), &ids).await.expect("endpoints")
+    };
+    assert_eq!(among(&["ep_c", "ep_none", "ep_a"]).await, [world.endpoint("ep_c").await, world.endpoint("ep_a").await]);
+    assert_eq!(among(&[]).await, []);
+    assert_eq!(world.store.endpoints_among(&ws("none"), &[ep("ep_a")]).await.expect("endpoints"), []);
 }
 
 async fn the_log_is_paged_newest_first_and_pages_stay_put(open: &Open) {
@@ -181,6 +197,32 @@ async fn dropped_events_are_paged_by_their_numbers(open: &Open) {
     assert_eq!(second.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>(), ["3"]);
 }
 
+async fn dropped_events_are_found_by_when_they_were_dropped(open: &Open) {
+    let world = World::with_endpoint(open, "ep_a").await;
+    world.publish(&["1", "2", "3", "4"]).await;
+    for _ in 0..4 {
+        let lease = world.lease(&lane("ep_a")).await;
+        world.commit(&Commit { next: Next::Drop, more: false, ..world.end(&lease, failed()) }).await;
+        world.pass(SECOND);
+    }
+    let span = async |from: u64, to: u64, after, limit| {
+        let span_ms = START_MS + from..START_MS + to;
+        let step = world.store.dropped_span(&ws("w"), &ep("ep_a"), span_ms, after, limit).await.expect("a span");
+        (step.events.iter().map(ToString::to_string).collect::<Vec<_>>().join(","), step.next)
+    };
+    let seqs: Vec<_> = world.dropped("ep_a").await.iter().map(|dropped| dropped.seq).collect();
+    assert_eq!(span(0, 10_000, None, 10).await, ("1,2,3,4".to_owned(), None));
+    assert_eq!(
+        span(1_000, 3_000, None, 10).await,
+        ("2,3".to_owned(), None),
+        "the span's first ms is in, its last is not"
+    );
+    assert_eq!(span(1_001, 3_001, None, 10).await, ("3,4".to_owned(), None));
+    assert_eq!(span(2_000, 10_000, None, 2).await, (String::new(), Some(seqs[1])), "two were looked at");
+    assert_eq!(span(2_000, 10_000, Some(seqs[1]), 2).await, ("3,4".to_owned(), Some(seqs[3])));
+    assert_eq!(span(2_000, 10_000, Some(seqs[3]), 2).await, (String::new(), None));
+}
+
 async fn an_unknown_endpoint_has_nothing_to_show(open: &Open) {
     let world = World::with_endpoint(open, "ep_a").await;
     for (workspace, endpoint) in [("w", "ep_none"), ("none", "ep_a")] {
@@ -189,6 +231,8 @@ async fn an_unknown_endpoint_has_nothing_to_show(open: &Open) {
         assert_eq!(world.store.attempts(&workspace, &endpoint, None, 10).await.expect("attempts"), []);
         assert_eq!(world.store.stats(&workspace, &endpoint).await.expect("stats"), []);
         assert_eq!(world.store.dropped(&workspace, &endpoint, None, 10).await.expect("dropped"), []);
+        let span = world.store.dropped_span(&workspace, &endpoint, 0..u64::MAX, None, 10).await.expect("a span");
+        assert_eq!(span, Default::default());
         assert_eq!(world.store.payload(&workspace, &endpoint, &ev("1")).await.expect("payload"), None);
     }
 }

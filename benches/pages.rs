@@ -1,0 +1,154 @@
+//! How long pages of the API take when there is much to page through: prints a table, asserts nothing.
+//!
+//! `cargo bench --features testing --bench pages` with 100,000 endpoints, 100 of them with full logs, on a redis-server of its
+//! own; `-- 5000` for fewer endpoints. In this process are the API and the one who asks, a connection per request.
+
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, dead_code)]
+
+#[path = "../tests/operate/redis.rs"]
+mod redis;
+#[path = "../tests/operate/service.rs"]
+mod service;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use recadero::decide::attempt::Outcome;
+use recadero::decide::ids::{EndpointId, EventId, EventType, LaneId, Partition, WorkspaceId};
+use recadero::decide::retry::Next;
+use recadero::store::Store;
+use recadero::store::lanes::{After, Append, Claim, Commit, Token, Want};
+use recadero::store::records::{AttemptRow, Config, Put, SigningSecret, Workspace};
+use service::{Kind, PARTITIONS, Service};
+
+const ENDPOINTS: usize = 100_000;
+const ENDPOINTS_PER_WORKSPACE: usize = 100;
+const FULL_LOGS: usize = 100;
+const LOG_ROWS: usize = 500;
+const AT_ONCE: usize = 16;
+const REQUESTS: usize = 200;
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let endpoints = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(ENDPOINTS);
+    runtime.block_on(measure(endpoints));
+}
+
+async fn measure(endpoints: usize) {
+    let service = Service::start(Kind::Redis).await;
+    let begun = Instant::now();
+    let workspaces = endpoints.div_ceil(ENDPOINTS_PER_WORKSPACE);
+    stream::iter(0..workspaces).for_each_concurrent(AT_ONCE, |number| set_up(service.store.clone(), number)).await;
+    let full = FULL_LOGS.min(workspaces);
+    stream::iter(0..full).for_each_concurrent(AT_ONCE, |number| fill_log(service.store.clone(), number)).await;
+    println!("{endpoints} endpoints, {full} with {LOG_ROWS} attempts, made in {:?}", begun.elapsed());
+
+    println!("{:<44} {:>10} {:>10}", "", "median", "99 %");
+    let endpoint = |number: usize| format!("/v1/workspaces/{}/endpoints/{}", workspace(number), endpoint(number, 0));
+    let pages: [(&str, &dyn Fn(usize) -> String); 7] = [
+        ("workspaces, 50 rows", &|_| "/v1/workspaces".to_owned()),
+        ("endpoints, 50 rows", &|number| format!("/v1/workspaces/{}/endpoints", workspace(number))),
+        ("attempts, 50 rows", &|number| format!("{}/attempts", endpoint(number))),
+        ("attempts, 200 rows", &|number| format!("{}/attempts?limit=200", endpoint(number))),
+        ("attempts of one event, of all rows", &|number| format!("{}/attempts?event_id=1", endpoint(number))),
+        ("an event with its payload", &|number| format!("{}/events/{}", endpoint(number), LOG_ROWS - 1)),
+        ("statistics", &|number| format!("{}/stats", endpoint(number))),
+    ];
+    for (name, path) in pages {
+        let mut times = Vec::new();
+        for number in 0..REQUESTS {
+            let path = path(number % full);
+            let begun = Instant::now();
+            let answer = service.get(&path).await;
+            times.push(begun.elapsed());
+            assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        }
+        times.sort();
+        println!("{name:<44} {:>10.1?} {:>10.1?}", times[REQUESTS / 2], times[REQUESTS * 99 / 100]);
+    }
+}
+
+fn workspace(number: usize) -> WorkspaceId {
+    WorkspaceId::trusted(format!("workspace-{number}"))
+}
+
+fn endpoint(workspace: usize, number: usize) -> EndpointId {
+    EndpointId::trusted(format!("ep_{workspace}x{number}"))
+}
+
+async fn set_up(store: Arc<dyn Store>, number: usize) {
+    let record = Workspace { plan: "advanced".to_owned(), locale: "en".to_owned(), ..Workspace::default() };
+    store.put_workspace(&workspace(number), &record).await.unwrap();
+    for index in 0..ENDPOINTS_PER_WORKSPACE {
+        let config = Config {
+            version: 1,
+            url: format!("https://r.example/{index}"),
+            events: vec![EventType::trusted("*")],
+            description: "One of many".to_owned(),
+            lanes: 1,
+            headers: Vec::new(),
+            secrets: vec![SigningSecret { text: "whsec_AAAA".to_owned(), until_ms: None }],
+            created_ms: index as u64,
+            updated_ms: index as u64,
+        };
+        let put = store.put_endpoint(&workspace(number), &endpoint(number, index), &config).await.unwrap();
+        assert_eq!(put, Put::Done);
+    }
+}
+
+/// Delivers so many events to a workspace's first endpoint.
+async fn fill_log(store: Arc<dyn Store>, number: usize) {
+    let workspace = workspace(number);
+    let partition = Partition::of(&workspace, PARTITIONS);
+    let lane = LaneId { workspace: workspace.clone(), endpoint: endpoint(number, 0), layout: 1, index: 0 };
+    let routing_version = store.routing(&workspace).await.unwrap().version;
+    let event = |id: usize| Append {
+        workspace: workspace.clone(),
+        id: EventId::trusted(id.to_string()),
+        event_type: EventType::trusted("message.sent"),
+        contact: None,
+        traceparent: None,
+        body: Bytes::from(format!("{{\"n\":{id},\"text\":\"{}\"}}", "x".repeat(512))),
+        routing_version,
+        lanes: vec![lane.clone()],
+    };
+    let events: Vec<_> = (0..LOG_ROWS).map(event).collect();
+    store.intake().await.unwrap().append(partition, &events).await.unwrap();
+    let want = Want { lane: lane.clone(), token: Token(1), config: None };
+    let Some(Claim::Leased(mut lease)) = store.claim(partition, &[want]).await.unwrap().pop() else {
+        panic!("no lease")
+    };
+    loop {
+        let row = AttemptRow {
+            event_id: lease.event.id.clone(),
+            event_type: lease.event.event_type.clone(),
+            attempt: 1,
+            duration_ms: 12,
+            outcome: Outcome::Delivered,
+            status: Some(200),
+            excerpt: "{\"ok\":true}".repeat(20),
+            signed_at: 0,
+            resend: false,
+        };
+        let commit = Commit {
+            lane: lane.clone(),
+            token: lease.token,
+            seq: lease.seq,
+            round: lease.round,
+            attempt: lease.attempt,
+            generation: lease.generation,
+            outcome: Outcome::Delivered,
+            next: Next::Drop,
+            ended_ago: Duration::ZERO,
+            row: Arc::new(row),
+            more: true,
+            config: lease.config.clone(),
+        };
+        match store.commit(partition, &[commit]).await.unwrap().remove(0).after {
+            After::Next(next) => lease = next,
+            _ => return,
+        }
+    }
+}

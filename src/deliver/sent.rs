@@ -1,0 +1,74 @@
+//! What was sent, told again: the headers of an attempt that is over.
+//!
+//! They are not kept. They follow from what is: the log's row, the payload, and the secrets, each of which signs from
+//! the moment that the next older one got its end. What cannot be told any more (a signature by a secret that is
+//! forgotten, or over a body that is) is left out rather than guessed, and so is `traceparent`, whose span was the
+//! attempt's own. Rejected: keeping the headers with each row, which would triple the log.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+
+use super::send::headers::{self, Outgoing};
+use super::send::own::OwnHeaders;
+use super::sign::Secret;
+use crate::store::lanes::Waiting;
+use crate::store::records::{AttemptRow, Config, SigningSecret};
+
+/// How long a secret goes on signing after a newer one has come (contract, section 3).
+pub const OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What stands in the place of the values of an endpoint's own headers, which are secrets.
+pub const HIDDEN: &str = "(hidden)";
+
+/// The headers of an attempt, by name.
+pub fn headers(row: &AttemptRow, event: Option<&Waiting>, config: &Config) -> HeaderMap {
+    let at = Duration::from_secs(row.signed_at);
+    let own = config.headers.iter().map(|(name, _)| (name.clone(), HIDDEN.to_owned()));
+    let own = OwnHeaders::check(own).unwrap_or_default();
+    let secrets = if event.is_some() { signing(&config.secrets, at) } else { Vec::new() };
+    headers::build(&Outgoing {
+        event: &row.event_id,
+        event_type: &row.event_type,
+        attempt: row.attempt,
+        at,
+        body: event.map_or(&[], |event| &event.body),
+        secrets: &secrets,
+        traceparent: None,
+        own: &own,
+        resend: row.resend,
+    })
+}
+
+/// The secrets that signed at a time, the newest first.
+fn signing(secrets: &[SigningSecret], at: Duration) -> Vec<Secret> {
+    let ended = |secret: &SigningSecret| secret.until_ms.map(Duration::from_millis);
+    let signed = secrets.iter().enumerate().filter(|(index, secret)| {
+        let older = secrets.get(index + 1).and_then(ended);
+        let began = older.map_or(Duration::ZERO, |ended| ended.saturating_sub(OVERLAP));
+        began <= at && ended(secret).is_none_or(|ended| at < ended)
+    });
+    signed.filter_map(|(_, secret)| Secret::parse(&secret.text).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_secret_signed_from_its_rotation_on_until_a_day_after_the_next_one() {
+        let day = OVERLAP.as_secs();
+        let secret = |text: &str, rotated_s: Option<u64>| SigningSecret {
+            text: text.to_owned(),
+            until_ms: rotated_s.map(|rotated_s| (rotated_s + day) * 1000),
+        };
+        let secrets = [secret("c", None), secret("b", Some(2_000)), secret("a", Some(1_000))];
+        let signed =
+            |at_s: u64| -> String { signing(&secrets, Duration::from_secs(at_s)).iter().map(Secret::expose).collect() };
+        assert_eq!(signed(999), "a");
+        assert_eq!(signed(1_000), "ba");
+        assert_eq!(signed(2_000), "cba");
+        assert_eq!(signed(1_000 + day), "cb");
+        assert_eq!(signed(2_000 + day), "c");
+    }
+}
