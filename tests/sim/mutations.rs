@@ -12,8 +12,7 @@ const SEEDS: u64 = 2_000;
 /// Looks for a bug in all seeds, from one on that was the first to show it once: that saves time, and no more.
 fn must_be_found(bug: Bug, from: u64) {
     let shown = |seed: u64| judge(&Plan::of(seed)).1.into_iter().next();
-    let seeds = (from..SEEDS).chain(0..from);
-    let found = testing::with(bug, || seeds.into_iter().find_map(|seed| Some((seed, shown(seed)?))));
+    let found = testing::with(bug, || (from..SEEDS).chain(0..from).find_map(|seed| Some((seed, shown(seed)?))));
     let Some((seed, complaint)) = found else { panic!("{SEEDS} histories do not show {bug:?}") };
     println!("{bug:?} is shown by seed {seed}: {} {}", complaint.rule, complaint.text);
 }

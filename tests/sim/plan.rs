@@ -107,7 +107,7 @@ pub enum Act {
     Stop {
         slot: usize,
     },
-    /// A process is stopped when it has taken so many more steps, or at once.
+    /// A process stands still from when it has taken so many more steps, or at once.
     Pause {
         slot: usize,
         steps: u32,

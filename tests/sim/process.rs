@@ -1,9 +1,9 @@
-//! One process of the service, seen from outside: whether it runs, is stopped or dead, what its clock says, and what
+//! One process of the service, seen from outside: whether it runs, stands still or is dead, what its clock says, and what
 //! goes wrong between it and the store, the broker and the receivers.
 //!
-//! Each call to the outside passes here on its way out and on its way back ([`Process::travel`]). So a process can be
-//! ended or stopped at any of its awaits, before or after what it asked for was done: ended means that it never passes
-//! again, which nobody outside can tell from a death.
+//! Each call to the outside passes here on its way out and on its way back ([`Process::travel`]). So a process can die or
+//! stand still at any of its awaits, before or after what it asked for was done. A dead one never passes again, which
+//! nobody outside can tell from a real death; what it does within itself until then touches nobody.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -41,7 +41,7 @@ impl Fate {
     }
 }
 
-/// A process. It runs the service until [`Process::crash`].
+/// A process.
 pub struct Process {
     pub name: String,
     /// Asks it to stop; when it is dead, this ends its loops, so that they cost nothing more.
@@ -135,7 +135,7 @@ impl Process {
         self.set(steps, Trap::Crash);
     }
 
-    /// Stops it where it is when it has taken so many more steps, or at once; answers when it is stopped.
+    /// Lets it stand still where it is when it has taken so many more steps, or at once; answers when it does.
     pub async fn pause_in(&self, steps: u32) {
         self.set(steps, Trap::Pause);
         self.stopped.notified().await;
@@ -214,7 +214,7 @@ impl Process {
         self.state().random.random_range(0..bound)
     }
 
-    /// One step of a call's way, at which the process may be delayed, stopped or ended.
+    /// One step of a call's way, at which the process may be delayed, stand still or die.
     pub async fn travel(&self) {
         let sprung = {
             let mut state = self.state();
