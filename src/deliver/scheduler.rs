@@ -111,8 +111,9 @@ pub struct Scheduler {
     slow: BTreeMap<u64, Working>,
     worker_last: u64,
     polling: bool,
-    /// Since when the store has not answered polls.
+    /// Since when the store has not answered polls; who was never answered cannot know how long it had been away.
     away_since: Option<Instant>,
+    answered: bool,
     claim_after: Instant,
     polls: u32,
     claiming: usize,
@@ -157,6 +158,7 @@ impl Scheduler {
             worker_last: 0,
             polling: false,
             away_since: None,
+            answered: false,
             claim_after: Instant::now(),
             polls: 0,
             claiming: 0,
@@ -286,7 +288,11 @@ impl Scheduler {
         let now = Instant::now();
         if away {
             self.away_since.get_or_insert(now);
-        } else if self.away_since.take().is_some_and(|since| now - since > OUTAGE_MIN) {
+            return;
+        }
+        let cut_off = self.is_cut_off();
+        (self.away_since, self.answered) = (None, true);
+        if cut_off {
             self.claim_after = if has(Bug::ClaimsAfterOutage) { now } else { now + CLAIM_AFTER_OUTAGE };
         }
     }
@@ -294,7 +300,7 @@ impl Scheduler {
     /// Whether the store has not answered polls for so long that leases can have ended: the next answer says when to go
     /// on, and until then a wake from elsewhere is no reason to.
     fn is_cut_off(&self) -> bool {
-        self.away_since.is_some_and(|since| since.elapsed() > OUTAGE_MIN)
+        self.away_since.is_some_and(|since| !self.answered || since.elapsed() > OUTAGE_MIN)
     }
 
     fn learn_all(&mut self, pool: Pool, lanes: Vec<LaneId>) {
