@@ -23,6 +23,10 @@ pub struct Clock(Arc<dyn Time>);
 impl Clock {
     /// The machine's clocks.
     pub fn system() -> Self {
+        #[cfg(feature = "testing")]
+        if let Some(wrong) = wrong::Wrong::wanted() {
+            return Self::of(wrong);
+        }
         Self(Arc::new(System))
     }
 
@@ -60,6 +64,37 @@ impl Time for System {
 
     fn unix(&self) -> Duration {
         SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+}
+
+/// A machine whose clock is wrong.
+#[cfg(feature = "testing")]
+mod wrong {
+    use super::{Duration, System, Time};
+
+    /// Says by how many seconds: ahead, or behind with a minus.
+    const VARIABLE: &str = "RECADERO_TEST_CLOCK_AHEAD";
+
+    pub(super) struct Wrong {
+        ahead: i64,
+    }
+
+    impl Wrong {
+        pub fn wanted() -> Option<Self> {
+            let ahead = std::env::var(VARIABLE).ok()?.parse().ok()?;
+            Some(Self { ahead })
+        }
+    }
+
+    impl Time for Wrong {
+        fn boot(&self) -> Duration {
+            System.boot()
+        }
+
+        fn unix(&self) -> Duration {
+            let by = Duration::from_secs(self.ahead.unsigned_abs());
+            if self.ahead < 0 { System.unix().saturating_sub(by) } else { System.unix() + by }
+        }
     }
 }
 

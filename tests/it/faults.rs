@@ -7,7 +7,13 @@
 //! The tests run in a shortened form; `RECADERO_FAULTS=full` makes them longer.
 
 mod broker;
+mod clock;
+mod cluster;
+mod disk;
 mod durability;
+mod enabling;
+mod failover;
+mod figures;
 mod isolation;
 mod ledger;
 mod network;
@@ -20,6 +26,7 @@ mod script;
 mod site;
 mod stops;
 mod upstream;
+mod versions;
 
 use std::time::Duration;
 

@@ -14,7 +14,9 @@ pub mod rabbit;
 pub mod recadero;
 pub mod receiver;
 pub mod redis;
+pub mod redis_cluster;
 mod selftest;
+pub mod sentinel;
 pub mod smtp;
 
 use std::time::{Duration, Instant};

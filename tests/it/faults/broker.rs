@@ -39,7 +39,7 @@ async fn a_store_away_for_longer_than_rabbitmqs_consumer_timeout_loses_and_repea
     ledger.arrive(&receiver, ARRIVAL).await;
     idle(&process, LANES.len()).await;
     let findings = ledger.judge(&receiver, &LANES);
-    println!("consumer timeout: {findings}");
+    findings.report(&[]);
     assert!(findings.repeats_per_lane_max <= 1, "an attempt that could not be recorded: {findings}");
     until("all acknowledged", ARRIVAL, async || queue_depth(&rabbit, QUEUE).await == 0).await;
     assert_eq!(queue_depth(&rabbit, REJECTED).await, 0);
@@ -73,7 +73,7 @@ async fn during_rabbitmqs_memory_alarm_what_is_confirmed_goes_on_and_nothing_is_
     ledger.arrive(&receiver, ARRIVAL).await;
     idle(&process, LANES.len()).await;
     let findings = ledger.judge(&receiver, &LANES);
-    println!("memory alarm: {findings}");
+    findings.report(&[]);
     assert_eq!(findings.repeats, 0, "{findings}");
     assert_eq!((queue_depth(rabbit, QUEUE).await, queue_depth(rabbit, REJECTED).await), (0, 0));
 }
@@ -113,7 +113,7 @@ async fn of_three_nodes_the_queues_leader_is_killed_and_nothing_is_lost_or_repea
     ledger.arrive(&receiver, ARRIVAL).await;
     idle(&process, LANES.len()).await;
     let findings = ledger.judge(&receiver, &LANES);
-    println!("leader killed: {findings}; then {}", leader(&cluster, 1).await);
+    findings.report(&[("kills", 1.into())]);
     assert_eq!(findings.repeats, 0, "{findings}");
     assert_eq!(queue_depth(&cluster.nodes[1], QUEUE).await, 0);
 }

@@ -14,7 +14,7 @@ use crate::rig::until;
 const LANES: [u16; 4] = [1, 1, 1, 4];
 
 /// Whether this server knows `WAITAOF` (Redis 7.2); says so in the test's output where it does not.
-async fn has_waitaof(redis: &Redis) -> bool {
+pub(super) async fn has_waitaof(redis: &Redis) -> bool {
     let has = redis.cli(&["COMMAND", "INFO", "WAITAOF"]).await != redis::Value::Array(vec![redis::Value::Nil]);
     if !has {
         println!("this redis-server has no WAITAOF: what needs it is not shown");
@@ -31,7 +31,7 @@ async fn memory_is_acknowledged_by_a_redis_that_keeps_nothing() {
     let ledger = Traffic::start(rabbit.url(), Plan::new(LANES.len(), 200)).finish().await;
     ledger.arrive(&receiver, ARRIVAL).await;
     idle(&process, LANES.len()).await;
-    println!("memory: {}", ledger.judge(&receiver, &LANES));
+    ledger.judge(&receiver, &LANES).report(&[]);
 }
 
 #[tokio::test]
@@ -67,7 +67,7 @@ async fn disk_keeps_what_was_acknowledged_over_a_kill(mut redis: Redis) {
     ledger.arrive(&receiver, ARRIVAL).await;
     idle(&process, LANES.len()).await;
     let findings = ledger.judge(&receiver, &LANES);
-    println!("disk, killed: {findings}");
+    findings.report(&[("kills", 1.into())]);
     assert_eq!(findings.repeats, 0, "{findings}");
 }
 
@@ -125,6 +125,6 @@ async fn replica_is_acknowledged_only_when_the_replica_has_it() {
     ledger.arrive(&receiver, ARRIVAL).await;
     idle(&process, LANES.len()).await;
     let findings = ledger.judge(&receiver, &LANES);
-    println!("replica: {findings}");
+    findings.report(&[("kills", 1.into())]);
     assert_eq!(findings.repeats, 0, "{findings}");
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 
+use super::figures::{lasted, report};
 use super::ledger::Ledger;
 use super::site::{Site, connect, endpoint, metric, plan};
 use super::upstream::{Plan, Traffic};
@@ -72,7 +73,12 @@ async fn thousands_of_endpoints_that_begin_to_hang_at_once_hold_up_nobody_else()
     ledger.arrive(&receiver, ARRIVAL).await;
     let findings = ledger.judge(&receiver, &LANES);
     let (longest, median) = latency(&ledger, &receiver);
-    println!("{hanging} begin to hang, {in_slow} among the slow: {findings}; latency {median:?}, longest {longest:?}");
+    findings.report(&[
+        ("endpoints that hang", hanging.into()),
+        ("among the slow", in_slow.into()),
+        ("median latency", lasted(median)),
+        ("longest latency", lasted(longest)),
+    ]);
     assert!(longest < ARRIVES_WITHIN, "{longest:?}");
 }
 
@@ -100,10 +106,13 @@ async fn a_dead_endpoint_with_a_full_backlog_holds_up_nobody_else() {
     let (longest, median) = latency(&ledger, &receiver);
     let waiting = super::site::waiting(&process, 0).await;
     let dropped = metric(&process, "events_dropped_total", "reason=\"backlog_events\"").await;
-    println!(
-        "one dead: {} events of others, latency {median:?}, longest {longest:?}; {waiting} wait, {dropped} dropped",
-        ledger.0.len()
-    );
+    report(&[
+        ("events of others", ledger.0.len().into()),
+        ("median latency", lasted(median)),
+        ("longest latency", lasted(longest)),
+        ("waiting", waiting.into()),
+        ("dropped", dropped.into()),
+    ]);
     assert!(longest < ARRIVES_WITHIN, "{longest:?}");
     assert!(waiting <= BACKLOG_MAX && dropped > 0.0, "{waiting} {dropped}");
 }

@@ -79,6 +79,20 @@ impl Ledger {
         self.0.iter().filter(|entry| !arrived.contains(entry.id.as_str())).cloned().collect()
     }
 
+    /// Where Redis itself loses writes: waits until all has arrived but what `may_be_lost`. Once nothing waits either,
+    /// [`Ledger::strike_lost`] follows.
+    pub async fn arrive_but(&self, receiver: &Receiver, limit: Duration, may_be_lost: impl Fn(&Entry) -> bool) {
+        let sure = self.0.iter().filter(|entry| !may_be_lost(entry)).cloned().collect();
+        Self(sure).arrive(receiver, limit).await;
+    }
+
+    /// Takes out what has not arrived; how many events that are.
+    pub fn strike_lost(&mut self, receiver: &Receiver) -> usize {
+        let lost: HashSet<String> = self.missing(receiver).into_iter().map(|entry| entry.id).collect();
+        self.0.retain(|entry| !lost.contains(&entry.id));
+        lost.len()
+    }
+
     /// Holds the ledger against what arrived; panics when something is lost, unknown, or not in order. `lanes` says how
     /// many each tenant's endpoint has: with one, order holds for all of its events, with more, per contact.
     pub fn judge(&self, receiver: &Receiver, lanes: &[u16]) -> Findings {

@@ -40,12 +40,12 @@ impl Behind {
     }
 
     /// Until all of it has arrived, in order and once.
-    async fn arrived(&self, what: &str, traffic: Traffic) {
+    async fn arrived(&self, traffic: Traffic) {
         let ledger = traffic.finish().await;
         ledger.arrive(&self.receiver, ARRIVAL).await;
         idle(&self.process, LANES.len()).await;
         let findings = ledger.judge(&self.receiver, &LANES);
-        println!("{what}: {findings}; {} cuts", self.proxy.cuts());
+        findings.report(&[("cuts", self.proxy.cuts().into())]);
         assert_eq!(findings.repeats, 0, "{findings}");
         until("all acknowledged", ARRIVAL, async || queue_depth(&self.rabbit, QUEUE).await == 0).await;
     }
@@ -64,7 +64,7 @@ async fn connections_that_are_reset_lose_and_repeat_nothing() {
         behind.proxy.set(Mode::Pass);
         tokio::time::sleep(ms(120)).await;
     }
-    behind.arrived("reset", traffic).await;
+    behind.arrived(traffic).await;
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn a_network_that_swallows_everything_is_noticed_and_loses_and_repeats_not
         behind.proxy.set(Mode::Pass);
         behind.proxy.cut();
     }
-    behind.arrived("black hole", traffic).await;
+    behind.arrived(traffic).await;
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn a_network_in_which_everything_trickles_loses_and_repeats_nothing() {
         let properties = event("w0", &format!("wrong-{number}"));
         publisher.message(EXCHANGE, "message.received", properties, &[b'x'; WRONG_BYTES]).await;
     }
-    behind.arrived("trickle", traffic).await;
+    behind.arrived(traffic).await;
     let rejected = async || queue_depth(&behind.rabbit, "recadero.rejected").await as usize >= WRONG;
     until("what was wrong is rejected", ARRIVAL, rejected).await;
     assert_eq!(queue_depth(&behind.rabbit, "recadero.rejected").await as usize, WRONG, "once each");

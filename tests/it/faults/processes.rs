@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::figures::lasted;
 use super::site::{Site, connect, delivered, idle};
 use super::upstream::{Plan, Traffic};
 use super::{ARRIVAL, ms, sized};
@@ -46,7 +47,7 @@ async fn of_two_that_share_the_work_one_is_killed_and_each_lane_repeats_at_most_
     ledger.arrive(&receiver, ARRIVAL).await;
     idle(&two, LANES.len()).await;
     let findings = ledger.judge(&receiver, &LANES);
-    println!("one of two killed: {findings}; all arrived {:.1} s after", killed.elapsed().as_secs_f64());
+    findings.report(&[("kills", 1.into()), ("all delivered after", lasted(killed.elapsed()))]);
     assert!(findings.repeats_per_lane_max <= 1 && findings.late == 0, "{findings}");
     assert!(findings.gap_max < LEASE + Duration::from_secs(9), "lanes come back when their leases end: {findings}");
 }
@@ -68,7 +69,7 @@ async fn a_sigterm_drains_without_any_repeat() {
     ledger.arrive(&receiver, ARRIVAL).await;
     idle(&process, LANES.len()).await;
     let findings = ledger.judge(&receiver, &LANES);
-    println!("SIGTERM: {findings}; drained in {:.2} s", took.as_secs_f64());
+    findings.report(&[("drained in", lasted(took))]);
     assert_eq!(findings.repeats, 0, "{findings}");
     assert!(findings.gap_max < LEASE, "leases were given back: {findings}");
 }
@@ -99,7 +100,7 @@ async fn a_rolling_restart_under_traffic_loses_and_repeats_nothing() {
     ledger.arrive(&receiver, ARRIVAL).await;
     idle(&two, LANES.len()).await;
     let findings = ledger.judge(&receiver, &LANES);
-    println!("rolling restart: {findings}; {restarts} restarts");
+    findings.report(&[("restarts", restarts.into())]);
     assert!(under_traffic, "the traffic ended before the restarts");
     assert_eq!(findings.repeats, 0, "{findings}");
     assert!(findings.gap_max < LEASE, "leases were given back: {findings}");

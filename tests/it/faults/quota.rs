@@ -3,11 +3,9 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use lapin::options::{BasicGetOptions, QueueBindOptions, QueueDeclareOptions};
-use lapin::types::FieldTable;
-
 use super::ARRIVAL;
-use super::site::{Site, connect, idle, metric};
+use super::figures::report;
+use super::site::{Site, Told, connect, idle, metric};
 use super::upstream::{Plan, Traffic};
 use crate::rig::publish::Publisher;
 use crate::rig::rabbit::Rabbit;
@@ -35,7 +33,7 @@ async fn one_id_published_three_times_at_once_is_delivered_once() {
     let ids: Vec<String> =
         receiver.requests().iter().map(|request| request.header("webhook-id").unwrap().to_owned()).collect();
     assert_eq!(ids, (0..EVENTS).map(|number| format!("e{number}")).collect::<Vec<_>>());
-    println!("one id three times: {EVENTS} ids, {} deliveries", ids.len());
+    report(&[("ids", EVENTS.into()), ("publishes", (3 * EVENTS).into()), ("deliveries", ids.len().into())]);
 }
 
 #[tokio::test]
@@ -57,20 +55,7 @@ async fn the_31st_failure_arriving_on_two_processes_at_once_disables_once_and_te
         .with("RECADERO_MAX_SLOW", "1");
     let (one, two) = tokio::join!(site.serve(), site.serve());
     connect(&one, &receiver, &[64]).await;
-    let connection = rabbit.connection().await;
-    let channel = connection.create_channel().await.unwrap();
-    let options = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
-    channel.queue_declare("told".into(), options, FieldTable::default()).await.unwrap();
-    channel
-        .queue_bind(
-            "told".into(),
-            "recadero.outcomes".into(),
-            "endpoint.disabled".into(),
-            QueueBindOptions::default(),
-            FieldTable::default(),
-        )
-        .await
-        .unwrap();
+    let told = Told::of(&rabbit, "endpoint.disabled").await;
 
     let plan = Plan { contacts: 400, ..Plan::new(1, 400) };
     Traffic::start(rabbit.url(), plan).finish().await;
@@ -81,11 +66,8 @@ async fn the_31st_failure_arriving_on_two_processes_at_once_disables_once_and_te
 
     let (by_one, by_two) = (failed(&one).await, failed(&two).await);
     let disabled = async |process| metric(process, "endpoints_disabled_total", "reason=\"quota\"").await;
-    let mut told = Vec::new();
-    while let Some(message) = channel.basic_get("told".into(), BasicGetOptions { no_ack: true }).await.unwrap() {
-        told.push(String::from_utf8(message.data.clone()).unwrap());
-    }
-    println!("31st failure: {by_one} failures on one process, {by_two} on the other, told {}", told.len());
+    let told = told.all().await;
+    report(&[("failures", format!("{by_one} and {by_two}").into()), ("notices", told.len().into())]);
     assert!(by_one > 0.0 && by_two > 0.0, "{by_one} {by_two}");
     assert_eq!(disabled(&one).await + disabled(&two).await, 1.0, "one disabling");
     assert_eq!(told.len(), 1, "one notice: {told:?}");

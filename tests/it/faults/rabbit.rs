@@ -60,7 +60,7 @@ async fn rabbitmq_killed_and_restarted_loses_and_repeats_nothing() {
     ledger.arrive(&receiver, ARRIVAL).await;
     idle(&process, LANES.len()).await;
     let findings = ledger.judge(&receiver, &LANES);
-    println!("RabbitMQ killed: {findings}; {kills} kills");
+    findings.report(&[("kills", kills.into())]);
     assert_eq!(findings.repeats, 0, "{findings}");
     assert_eq!((queue_depth(&rabbit, QUEUE).await, queue_depth(&rabbit, REJECTED).await), (0, 0));
 }
@@ -88,7 +88,7 @@ async fn a_consumer_cut_off_in_the_middle_of_batches_loses_and_repeats_nothing()
     ledger.arrive(&receiver, ARRIVAL).await;
     idle(&process, LANES.len()).await;
     let findings = ledger.judge(&receiver, &LANES);
-    println!("consumer cut off: {findings}; {} cuts", proxy.cuts());
+    findings.report(&[("cuts", proxy.cuts().into())]);
     assert_eq!(findings.repeats, 0, "{findings}");
     assert_eq!(queue_depth(&rabbit, REJECTED).await, 0);
 }
@@ -113,7 +113,7 @@ async fn a_router_killed_after_the_append_and_before_the_ack_repeats_nothing() {
     assert_eq!(metric(&process, "events_duplicate_total", "").await, 0.0, "none was published twice");
     idle(&process, LANES.len()).await;
     let findings = ledger.judge(&receiver, &LANES);
-    println!("killed before the ack: {findings}");
+    findings.report(&[("kills", 1.into())]);
     assert!(findings.repeats_per_lane_max <= 1, "the attempt whose outcome was not recorded: {findings}");
 }
 
@@ -143,7 +143,7 @@ async fn no_crash_loop_with_a_full_prefetch_dead_letters_a_healthy_event() {
     ledger.arrive(&receiver, ARRIVAL).await;
     idle(&process, LANES.len()).await;
     let findings = ledger.judge(&receiver, &LANES);
-    println!("crash loop: {findings}; {crashes} crashes with 512 events in hand");
+    findings.report(&[("crashes with 512 events in hand", crashes.into())]);
     assert_eq!(findings.repeats, 0, "{findings}");
     assert_eq!(queue_depth(&rabbit, REJECTED).await, 0, "dead-lettered");
 }
@@ -169,7 +169,7 @@ async fn a_queue_that_was_deleted_is_made_again_and_what_is_confirmed_then_arriv
     ledger.arrive(&receiver, ARRIVAL).await;
     idle(&process, LANES.len()).await;
     let findings = ledger.judge(&receiver, &LANES);
-    println!("queue deleted: {findings}");
+    findings.report(&[]);
     assert_eq!(findings.repeats, 0, "{findings}");
 
     // The rejected ones' queue alone: found out when it is needed.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::figures::report;
 use super::proxy::{Mode, Proxy};
 use super::site::{QUEUE, Site, connect, idle, metric, queue_depth, waiting};
 use super::upstream::{Plan, Traffic};
@@ -42,7 +43,7 @@ async fn redis_killed_and_restarted_from_an_aof_that_is_always_synced_loses_and_
     ledger.arrive(&receiver, ARRIVAL).await;
     idle(&process, LANES.len()).await;
     let findings = ledger.judge(&receiver, &LANES);
-    println!("Redis killed, appendfsync always: {findings}; {kills} kills");
+    findings.report(&[("kills", kills.into())]);
     assert!(under_traffic, "the traffic ended before the kills");
     assert_eq!(findings.repeats, 0, "nobody who had to record an outcome has died: {findings}");
 }
@@ -61,14 +62,11 @@ async fn redis_killed_and_restarted_from_an_aof_synced_every_second_loses_at_mos
     let mut ledger = traffic.finish().await;
     // Once a later event of its endpoint has arrived and nothing waits, what has not arrived is lost.
     let young = |confirmed: std::time::Instant| confirmed + HELD_BACK > killed && confirmed < killed;
-    let mut old = ledger.clone();
-    old.0.retain(|entry| !young(entry.confirmed));
-    old.arrive(&receiver, ARRIVAL).await;
+    ledger.arrive_but(&receiver, ARRIVAL, |entry| young(entry.confirmed)).await;
     idle(&process, LANES.len()).await;
-    let lost: Vec<String> = ledger.missing(&receiver).into_iter().map(|entry| entry.id).collect();
-    ledger.0.retain(|entry| !lost.contains(&entry.id));
+    let lost = ledger.strike_lost(&receiver);
     let findings = ledger.judge(&receiver, &LANES);
-    println!("Redis killed, appendfsync everysec: {findings}; {} lost of what was held back", lost.len());
+    findings.report(&[("kills", 1.into()), ("lost", lost.into())]);
 }
 
 #[tokio::test]
@@ -92,7 +90,7 @@ async fn redis_stopped_for_ten_seconds_loses_and_repeats_nothing() {
     ledger.arrive(&receiver, ARRIVAL).await;
     idle(&one, LANES.len()).await;
     let findings = ledger.judge(&receiver, &LANES);
-    println!("Redis stopped for 10 s: {findings}");
+    findings.report(&[]);
     assert_eq!(findings.repeats, 0, "{findings}");
 }
 
@@ -115,7 +113,7 @@ async fn scripts_forgotten_under_load_disturb_nothing() {
     ledger.arrive(&receiver, ARRIVAL).await;
     idle(&process, LANES.len()).await;
     let findings = ledger.judge(&receiver, &LANES);
-    println!("SCRIPT FLUSH under load: {findings}; {flushes} flushes");
+    findings.report(&[("flushes", flushes.into())]);
     assert_eq!(findings.repeats, 0, "{findings}");
     assert!(findings.gap_max < Duration::from_secs(5), "nobody waited for a lease to end: {findings}");
 }
@@ -150,7 +148,7 @@ async fn replies_of_redis_that_are_lost_lose_nothing_and_count_nothing_twice() {
         counted += usize::try_from(quota["used"].as_u64().unwrap()).unwrap();
     }
     let failed = ledger.0.iter().filter(|entry| fails(&entry.id)).count();
-    println!("replies lost: {findings}; {} cuts, {failed} failures, {counted} counted", proxy.cuts());
+    findings.report(&[("replies lost", proxy.cuts().into()), ("failures", failed.into()), ("counted", counted.into())]);
     assert!(proxy.cuts() >= 10, "{} cuts", proxy.cuts());
     assert_eq!(findings.repeats, 0, "{findings}");
     assert_eq!((findings.retries, counted), (failed, failed));
@@ -176,7 +174,7 @@ async fn a_dead_endpoint_makes_room_for_the_intake_of_others() {
     until("the intake has taken all", ARRIVAL, async || queue_depth(&rabbit, QUEUE).await == 0).await;
     let shed = async || metric(&process, "events_dropped_total", "reason=\"backlog_bytes\"").await;
     let waits = waiting(&process, 0).await;
-    println!("{} of 600 were dropped, {waits} wait", shed().await);
+    report(&[("events", 1_200.into()), ("dropped", shed().await.into()), ("waiting", waits.into())]);
     assert!(shed().await > 0.0 && waits > 0, "the oldest alone made room");
     let short = async || metric(&process, "store_memory_bytes", "kind=\"used\"").await > 0.8 * MAX as f64;
     until("there is room", ARRIVAL, async || !short().await).await;
@@ -205,7 +203,6 @@ async fn a_full_redis_pauses_the_intake_and_deliveries_make_room() {
     let arrived = receiver.count();
     receiver.wait_for(arrived + LANES.len(), ARRIVAL).await;
     assert!(held > 0, "the intake pauses, and what is published stays in RabbitMQ");
-    println!("Redis full: {arrived} of {} had arrived, {held} wait in RabbitMQ alone", ledger.0.len());
 
     // Full beyond doubt: a process that starts now has to make room too.
     assert_eq!(process.term(ARRIVAL).await, 0);
@@ -220,7 +217,7 @@ async fn a_full_redis_pauses_the_intake_and_deliveries_make_room() {
     ledger.arrive(&receiver, ARRIVAL).await;
     idle(&process, LANES.len()).await;
     let findings = ledger.judge(&receiver, &LANES);
-    println!("Redis full: {findings}");
+    findings.report(&[("held in RabbitMQ", held.into())]);
     assert_eq!(findings.repeats, 0, "{findings}");
     assert_eq!(metric(&process, "events_dropped_total", "").await, 0.0);
     assert_eq!((queue_depth(&rabbit, QUEUE).await, queue_depth(&rabbit, "recadero.rejected").await), (0, 0));

@@ -40,7 +40,7 @@ async fn events_whose_script_fails_every_time_are_rejected_and_disturb_nobody() 
     ledger.arrive(&receiver, ARRIVAL).await;
     idle(&process, LANES.len()).await;
     let findings = ledger.judge(&receiver, &LANES);
-    println!("script fails: {findings}; {count} refused");
+    findings.report(&[("rejected", count.into())]);
     assert_eq!(findings.repeats, 0, "{findings}");
     let refused = async || metric(&process, "events_rejected_total", "store_error").await == count as f64;
     until("all that was refused is rejected", ARRIVAL, refused).await;

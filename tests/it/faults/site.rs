@@ -1,7 +1,8 @@
 //! An installation: what its processes are told, its workspaces and endpoints, and what it says about itself.
 
-use lapin::options::QueueDeclareOptions;
+use lapin::options::{BasicGetOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
+use lapin::{Channel, Connection};
 use serde_json::json;
 
 use crate::rig::rabbit::Rabbit;
@@ -101,6 +102,36 @@ pub async fn metric(process: &Process, name: &str, labels: &str) -> f64 {
 /// How many attempts of a process have delivered.
 pub async fn delivered(process: &Process) -> f64 {
     metric(process, "delivery_attempts_total", "outcome=\"delivered\"").await
+}
+
+/// What is told on `recadero.outcomes` from now on, under one routing key.
+pub struct Told {
+    _connection: Connection,
+    channel: Channel,
+}
+
+impl Told {
+    /// Begins to listen.
+    pub async fn of(rabbit: &Rabbit, key: &str) -> Self {
+        let connection = rabbit.connection().await;
+        let channel = connection.create_channel().await.unwrap();
+        let options = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
+        channel.queue_declare("told".into(), options, FieldTable::default()).await.unwrap();
+        let options = QueueBindOptions::default();
+        let exchange = "recadero.outcomes".into();
+        channel.queue_bind("told".into(), exchange, key.into(), options, FieldTable::default()).await.unwrap();
+        Self { _connection: connection, channel }
+    }
+
+    /// The messages since it was asked last.
+    pub async fn all(&self) -> Vec<String> {
+        let mut told = Vec::new();
+        let options = BasicGetOptions { no_ack: true };
+        while let Some(message) = self.channel.basic_get("told".into(), options).await.unwrap() {
+            told.push(String::from_utf8(message.data.clone()).unwrap());
+        }
+        told
+    }
 }
 
 /// The queue of events.

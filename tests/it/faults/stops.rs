@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::figures::lasted;
 use super::site::{Site, connect, idle, metric};
 use super::upstream::{Plan, Traffic};
 use super::{ARRIVAL, ms, sized};
@@ -27,7 +28,6 @@ async fn a_deliverer_stopped_in_mid_post_past_its_lease_repeats_one_event_per_la
     // Every lane has an attempt under way nearly all of the time.
     one.pause();
     let stopped = Instant::now();
-    let before = receiver.count();
     let two = deliverers.serve().await;
     let taken_over = async || metric(&two, "delivery_attempts_total", "outcome=\"delivered\"").await >= 30.0;
     until("another takes the lanes", ARRIVAL, taken_over).await;
@@ -38,7 +38,7 @@ async fn a_deliverer_stopped_in_mid_post_past_its_lease_repeats_one_event_per_la
     ledger.arrive(&receiver, ARRIVAL).await;
     idle(&router, LANES.len()).await;
     let findings = ledger.judge(&receiver, &LANES);
-    println!("deliverer stopped: {findings}; {before} before, taken over within {:.1} s", waited.as_secs_f64());
+    findings.report(&[("stops", 1.into()), ("taken over after", lasted(waited))]);
     assert!(findings.repeats >= 1, "nobody was in mid-POST: {findings}");
     assert!(findings.repeats_per_lane_max <= 1, "{findings}");
     assert!(waited > Duration::from_secs(8), "not before the lease's end: {waited:?}");
@@ -76,7 +76,7 @@ async fn a_router_stopped_until_another_took_its_queue_disturbs_nothing_when_it_
     ledger.arrive(&receiver, ARRIVAL).await;
     idle(&deliverer, LANES.len()).await;
     let findings = ledger.judge(&receiver, &LANES);
-    println!("router stopped: {findings}; {stops} stops");
+    findings.report(&[("stops", stops.into())]);
     assert!(under_traffic, "the traffic ended before the stops");
     assert_eq!(findings.repeats, 0, "{findings}");
 }

@@ -11,6 +11,9 @@ set -u
 directory=$1
 shift
 
+# What writes past a limit on its files gets an error, as from a full disk, and no signal.
+trap '' XFSZ
+
 exec 3<&0
 "$@" </dev/null >&2 3<&- &
 server=$!

@@ -1,6 +1,7 @@
 //! The real binary.
 
 use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -14,6 +15,9 @@ use super::ports::Port;
 
 /// The admin token that every process of the rig knows.
 pub const ADMIN_TOKEN: &str = "an-admin-token-for-tests-0123456789";
+
+/// The binary that is tested.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_recadero");
 
 /// Set unless the test says otherwise: receivers of the rig are on 127.0.0.1 and speak plain HTTP.
 const DEFAULTS: [(&str, &str); 4] = [
@@ -32,6 +36,7 @@ static HTTP: LazyLock<reqwest::Client> = LazyLock::new(|| {
 /// A running `recadero`, with ports and a directory of its own. It ends with this value, or with the test process.
 pub struct Process {
     process: Guarded,
+    program: PathBuf,
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
     http: Port,
@@ -47,8 +52,19 @@ impl Process {
         process
     }
 
+    /// The same, of another build.
+    pub async fn serve_by(program: &Path, variables: &[(&str, &str)]) -> Self {
+        let mut process = Self::start_by(program, &["serve"], variables);
+        process.ready().await;
+        process
+    }
+
     /// `recadero` with these arguments, not waited for.
     pub fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::start_by(Path::new(PROGRAM), arguments, variables)
+    }
+
+    fn start_by(program: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let directory = tempfile::Builder::new().prefix("recadero-process-").tempdir().unwrap();
         let (http, ops) = (Port::take(), Port::take());
         let addresses = [
@@ -58,8 +74,8 @@ impl Process {
         let given = DEFAULTS.iter().chain(variables).map(|(name, value)| (name.to_string(), value.to_string()));
         let variables: Vec<_> = addresses.into_iter().chain(given).collect();
         let arguments: Vec<_> = arguments.iter().map(ToString::to_string).collect();
-        let process = launch(&directory, &arguments, &variables);
-        Self { process, arguments, variables, http, ops, directory }
+        let process = launch(program, &directory, &arguments, &variables);
+        Self { process, program: program.to_owned(), arguments, variables, http, ops, directory }
     }
 
     /// Waits until `/readyz` says yes; panics with the log when the process ends first.
@@ -166,21 +182,22 @@ pub async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String
 /// [`run`], for what takes longer.
 pub async fn run_within(patience: Duration, arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String) {
     let directory = tempfile::Builder::new().prefix("recadero-run-").tempdir().unwrap();
-    let mut process = launch(&directory, arguments, variables);
+    let mut process = launch(Path::new(PROGRAM), &directory, arguments, variables);
     let status = process.wait(patience).await;
     (status, process.log())
 }
 
 fn launch_again(process: &Process) -> Guarded {
-    launch(&process.directory, &process.arguments, &process.variables)
+    launch(&process.program, &process.directory, &process.arguments, &process.variables)
 }
 
 fn launch(
+    program: &Path,
     directory: &TempDir,
     arguments: &[impl AsRef<OsStr>],
     variables: &[(impl AsRef<OsStr>, impl AsRef<OsStr>)],
 ) -> Guarded {
-    let mut command = guard::command(directory.path(), env!("CARGO_BIN_EXE_recadero"));
+    let mut command = guard::command(directory.path(), program);
     forget_settings(&mut command);
     command.args(arguments).envs(variables.iter().map(|(name, value)| (name, value)));
     Guarded::start("recadero", command, &directory.path().join("log"))

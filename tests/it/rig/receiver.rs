@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
 
 use super::ports::Port;
 use super::until;
@@ -67,6 +68,8 @@ impl Request {
 #[derive(Clone, Debug)]
 pub struct Answer {
     delay: Duration,
+    /// Given when the number is larger than this.
+    held: Option<(watch::Receiver<usize>, usize)>,
     act: Act,
 }
 
@@ -113,6 +116,11 @@ impl Answer {
         Self { delay, ..self }
     }
 
+    /// The same, once the gate shows a number larger than the request's.
+    pub fn held(self, gate: &watch::Sender<usize>, request: &Request) -> Self {
+        Self { held: Some((gate.subscribe(), request.number)), ..self }
+    }
+
     /// With a header; for answers with a status.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         let Act::Respond { headers, .. } = &mut self.act else { panic!("{self:?} has no headers") };
@@ -136,7 +144,7 @@ impl Answer {
     }
 
     fn act(act: Act) -> Self {
-        Self { delay: Duration::ZERO, act }
+        Self { delay: Duration::ZERO, held: None, act }
     }
 }
 
@@ -310,6 +318,10 @@ async fn serve(mut stream: TcpStream, connection: usize, state: &State) -> io::R
 /// Answers; says whether the connection stays open. An error means that the sender hung up.
 async fn answer(stream: &mut TcpStream, answer: Answer) -> io::Result<bool> {
     wait(stream, answer.delay).await?;
+    if let Some((mut gate, number)) = answer.held {
+        // A gate that is gone holds nobody.
+        let _ = gate.wait_for(|open| *open > number).await;
+    }
     match answer.act {
         Act::Hang => wait(stream, Duration::MAX).await.map(|()| false),
         Act::Raw(bytes) => stream.write_all(&bytes).await.map(|()| false),

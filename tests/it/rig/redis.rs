@@ -1,5 +1,6 @@
 //! A private Redis.
 
+use std::process::Command;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -13,6 +14,9 @@ use super::ports::Port;
 pub fn program() -> String {
     std::env::var("RECADERO_TEST_REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned())
 }
+
+/// The log of writes, until it is rewritten, which takes 64 MB.
+const AOF_FILE: &str = "appendonlydir/appendonly.aof.1.incr.aof";
 
 /// What of a write is on disk when Redis answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,6 +41,8 @@ pub struct Options {
     pub replica_of: Option<u16>,
     /// More of redis-server's arguments, such as `--cluster-enabled`, `yes`.
     pub extra: Vec<String>,
+    /// Notes what of its log is on the disk (see [`Redis::lose_unsynced`]).
+    pub notes_syncs: bool,
 }
 
 /// A private `redis-server` on 127.0.0.1; it ends with this value, or with the test process, whatever ends that.
@@ -92,6 +98,39 @@ impl Redis {
         self.launch().await;
     }
 
+    /// Waits until it ends by itself; the files stay.
+    pub async fn ended(&mut self) {
+        self.running().wait(PATIENCE).await;
+        self.server = None;
+    }
+
+    /// Lets no file of its grow past so many bytes: to it, the disk is full. `None` gives room again.
+    pub fn limit_files(&self, bytes: Option<u64>) {
+        let limit = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
+        // The soft limit alone, which may be raised again.
+        let arguments = ["--pid".to_owned(), self.pid().to_string(), format!("--fsize={limit}:")];
+        assert!(Command::new("prlimit").args(arguments).status().unwrap().success(), "prlimit");
+    }
+
+    /// Bytes of its log of writes (AOF), as far as they were handed to the system.
+    pub fn log_bytes(&self) -> u64 {
+        self.directory.path().join(AOF_FILE).metadata().unwrap().len()
+    }
+
+    /// Bytes of it that are on the disk beyond doubt.
+    pub fn synced_bytes(&self) -> u64 {
+        std::fs::read_to_string(self.directory.path().join("synced")).unwrap().trim().parse().unwrap()
+    }
+
+    /// After it was killed: takes from its log what was not on the disk, as when the machine loses power. How many
+    /// bytes that were.
+    pub fn lose_unsynced(&self) -> u64 {
+        let (all, synced) = (self.log_bytes(), self.synced_bytes());
+        let log = std::fs::File::options().write(true).open(self.directory.path().join(AOF_FILE)).unwrap();
+        log.set_len(synced).unwrap();
+        all - synced
+    }
+
     /// SIGSTOP: connections stay open, nothing is answered.
     pub fn pause(&mut self) {
         self.running().signal("STOP");
@@ -139,6 +178,14 @@ impl Redis {
             command.args(["--replicaof", "127.0.0.1"]).arg(primary.to_string());
         }
         command.args(&self.options.extra);
+        if self.options.notes_syncs {
+            let library = self.directory.path().join("synced.so");
+            let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/rig/synced.c");
+            let compiled =
+                Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).status();
+            assert!(compiled.unwrap().success(), "cc {source}");
+            command.env("LD_PRELOAD", library).env("SYNCED_NOTE", self.directory.path().join("synced"));
+        }
         let url = self.url();
         let mut server = Guarded::start("redis-server", command, &self.directory.path().join("log"));
         // PING is refused while the files are loaded.
@@ -147,7 +194,7 @@ impl Redis {
     }
 }
 
-async fn connect(url: &str) -> redis::RedisResult<MultiplexedConnection> {
+pub(super) async fn connect(url: &str) -> redis::RedisResult<MultiplexedConnection> {
     let config = redis::AsyncConnectionConfig::new()
         .set_connection_timeout(Some(Duration::from_secs(5)))
         .set_response_timeout(Some(Duration::from_secs(30)));
