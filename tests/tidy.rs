@@ -261,6 +261,39 @@ fn the_name_of_a_machine_is_found() {
     assert!(names_a_machine(&File::of("a.md", "a network/worker, shared")).is_empty());
 }
 
+// The page on faults names each of their tests, and no other.
+
+/// The tests in a file of `tests/it/faults`, and those that a page names, as `faults::file::test`.
+fn fault_tests(file: &File) -> Vec<String> {
+    let module = file.path.rsplit('/').next().unwrap().trim_end_matches(".rs");
+    let after = file.text.split("#[tokio::test]\nasync fn ").skip(1);
+    after.map(|rest| format!("faults::{module}::{}", rest.split('(').next().unwrap())).collect()
+}
+
+fn named_tests(page: &str) -> Vec<String> {
+    let codes = page.split('`').skip(1).step_by(2);
+    codes.filter(|code| code.starts_with("faults::")).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_page_on_faults_names_each_of_their_tests() {
+    let files = files();
+    let page = files.iter().find(|file| file.path == "docs/reliability.md").expect("the page");
+    let mut named = named_tests(&page.text);
+    let mut there: Vec<_> =
+        files.iter().filter(|file| file.path.starts_with("tests/it/faults/")).flat_map(fault_tests).collect();
+    named.sort();
+    there.sort();
+    assert_eq!(named, there);
+}
+
+#[test]
+fn a_test_of_a_fault_is_found_and_so_is_its_name() {
+    let file = File::of("tests/it/faults/a.rs", "#[tokio::test]\nasync fn it_holds() {}\nasync fn helps() {}");
+    assert_eq!(fault_tests(&file), ["faults::a::it_holds"]);
+    assert_eq!(named_tests("| a `kill -9` | `faults::a::it_holds` | faults::b |"), ["faults::a::it_holds"]);
+}
+
 // Which branch of a `select!` runs is never a matter of chance: the simulation replays histories.
 
 fn left_to_chance(file: &File) -> Vec<String> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::figures::report;
 use super::site::{QUEUE, Site, connect, idle, metric, queue_depth};
 use super::upstream::{Plan, Traffic};
 use super::{ARRIVAL, sized};
@@ -76,6 +77,7 @@ async fn disk_on_a_server_that_cannot_promise_it_is_refused_at_the_start() {
     let everysec = Redis::start(Options { aof: Aof::Everysec, ..Options::default() }).await;
     let nothing = Redis::start(Options::default()).await;
     let with_waitaof = has_waitaof(&everysec).await;
+    let mut refused = 0;
     for redis in [&everysec, &nothing] {
         if with_waitaof && redis.port() == everysec.port() {
             continue; // That is enough for it.
@@ -92,7 +94,9 @@ async fn disk_on_a_server_that_cannot_promise_it_is_refused_at_the_start() {
         assert_eq!(status, 2, "{said}");
         assert_eq!(said.trim_end().lines().count(), 1, "one clear line: {said}");
         assert!(said.contains("durability") && said.contains("appendfsync always"), "{said}");
+        refused += 1;
     }
+    report(&[("servers refused", refused.into())]);
 }
 
 #[tokio::test]

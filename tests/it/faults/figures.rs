@@ -14,7 +14,7 @@ pub fn report(figures: &[(&str, Value)]) {
 impl Findings {
     /// Prints what a receiver's log said, and what else there is to tell.
     pub fn report(&self, more: &[(&str, Value)]) {
-        let mut figures: Vec<(&str, Value)> = vec![("events", self.events.into())];
+        let mut figures: Vec<(&str, Value)> = vec![("events", self.events.into()), ("lost", self.lost.into())];
         figures.extend_from_slice(more);
         figures.push(("repeats", self.repeats.into()));
         if self.repeats > 0 {

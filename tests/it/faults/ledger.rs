@@ -26,8 +26,10 @@ pub struct Ledger(pub Vec<Entry>);
 /// What a receiver's log says about a ledger whose every event arrived, in order.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Findings {
-    /// Events confirmed.
+    /// Events confirmed, those lost among them.
     pub events: usize,
+    /// Those that Redis lost, where it may.
+    pub lost: usize,
     /// The same attempt of the same event once more.
     pub repeats: usize,
     /// The most repeats in one lane (with several lanes: for one contact).
@@ -42,13 +44,20 @@ pub struct Findings {
 
 impl fmt::Display for Findings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { events, repeats, repeats_per_lane_max, late, retries, gap_max } = self;
+        let Self { events, lost, repeats, repeats_per_lane_max, late, retries, gap_max } = self;
         write!(
             f,
-            "{events} events, {repeats} repeats (at most {repeats_per_lane_max} per lane, {late} late), \
+            "{events} events, {lost} lost, {repeats} repeats (at most {repeats_per_lane_max} per lane, {late} late), \
              {retries} retries, longest standstill {:.1} s",
             gap_max.as_secs_f64()
         )
+    }
+}
+
+impl Findings {
+    /// With events that were taken out of the ledger, see [`Ledger::strike_lost`].
+    pub fn but_lost(self, lost: usize) -> Self {
+        Self { events: self.events + lost, lost, ..self }
     }
 }
 
