@@ -119,7 +119,8 @@ impl Redis {
 
     /// Bytes of it that are on the disk beyond doubt.
     pub fn synced_bytes(&self) -> u64 {
-        std::fs::read_to_string(self.directory.path().join("synced")).unwrap().trim().parse().unwrap()
+        let note = std::fs::read_to_string(self.directory.path().join("synced"));
+        note.map_or(0, |bytes| bytes.trim().parse().unwrap()) // Nothing is synced before the first second is over.
     }
 
     /// After it was killed: takes from its log what was not on the disk, as when the machine loses power. How many
