@@ -1,5 +1,7 @@
 //! A private Redis Cluster: three primaries, each with a replica.
 
+use std::time::Duration;
+
 use super::PATIENCE;
 use super::ports::Port;
 use super::redis::{Options, Redis};
@@ -7,8 +9,9 @@ use super::until;
 
 const PRIMARIES: usize = 3;
 const SLOTS: usize = 16_384;
-/// Keys that are moved at once.
-const MOVED_AT_ONCE: &str = "100";
+/// Keys that are moved at once: few, and with a pause, so that whoever uses the slot meets it half moved.
+const MOVED_AT_ONCE: &str = "4";
+const MOVE_PAUSE: Duration = Duration::from_millis(100);
 
 /// The nodes; `replicas[n]` follows `primaries[n]`, as long as nobody is killed.
 pub struct RedisCluster {
@@ -97,6 +100,7 @@ impl RedisCluster {
             let mut words = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
             words.extend(keys.iter().map(String::as_str));
             from.cli(&words).await;
+            tokio::time::sleep(MOVE_PAUSE).await;
         }
         for node in [to, from] {
             node.cli(&["CLUSTER", "SETSLOT", &slot, "NODE", &taker]).await;
