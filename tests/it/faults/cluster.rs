@@ -2,10 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use recadero::decide::ids::{Partition, WorkspaceId};
-
 use super::figures::lasted;
-use super::site::{Site, connect, idle, metric};
+use super::site::{Site, connect, idle, key, metric};
 use super::upstream::{Plan, Traffic};
 use super::{ARRIVAL, ms, sized};
 use crate::rig::rabbit::Rabbit;
@@ -20,8 +18,7 @@ const LAG_MAX: Duration = Duration::from_secs(3);
 
 /// The slot that everything of a tenant's is in.
 async fn slot(cluster: &RedisCluster, tenant: usize) -> usize {
-    let workspace = WorkspaceId::parse(&format!("w{tenant}")).unwrap();
-    cluster.slot(&format!("recadero:{{p{:02}}}:due:healthy", Partition::of(&workspace, 64).0)).await
+    cluster.slot(&key(tenant, "due:healthy")).await
 }
 
 /// Requests of a tenant that had been made before: the same attempt of the same event.

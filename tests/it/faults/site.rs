@@ -3,6 +3,7 @@
 use lapin::options::{BasicGetOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection};
+use recadero::decide::ids::{Partition, WorkspaceId};
 use serde_json::json;
 
 use crate::rig::rabbit::Rabbit;
@@ -11,6 +12,9 @@ use crate::rig::receiver::Receiver;
 use crate::rig::until;
 
 use super::ARRIVAL;
+
+/// `RECADERO_PARTITIONS`, as it is by default.
+const PARTITIONS: u16 = 64;
 
 /// The variables of all processes of an installation.
 #[derive(Clone)]
@@ -97,6 +101,12 @@ pub async fn metric(process: &Process, name: &str, labels: &str) -> f64 {
         .filter(|rest| rest.starts_with(['{', ' ']) && rest.contains(labels))
         .filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok())
         .sum()
+}
+
+/// A key of the partition that a tenant is at home in.
+pub fn key(tenant: usize, name: &str) -> String {
+    let workspace = WorkspaceId::parse(&format!("w{tenant}")).unwrap();
+    format!("recadero:{{p{:02}}}:{name}", Partition::of(&workspace, PARTITIONS).0)
 }
 
 /// How many attempts of a process have delivered.

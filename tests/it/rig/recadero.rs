@@ -103,16 +103,21 @@ impl Process {
 
     /// Asks the API as an admin: status and body (`null` where there is none).
     pub async fn api(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+        self.try_api(method, path, body).await.unwrap_or_else(|e| panic!("{path}: {e:?}"))
+    }
+
+    /// The same, where it may be killed meanwhile.
+    pub async fn try_api(&self, method: &str, path: &str, body: Option<&Value>) -> reqwest::Result<(u16, Value)> {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
         let mut request = HTTP.request(method, format!("{}{path}", self.http())).bearer_auth(ADMIN_TOKEN);
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
-        let answer = request.send().await.unwrap_or_else(|e| panic!("{path}: {e:?}"));
+        let answer = request.send().await?;
         let status = answer.status().as_u16();
-        let text = answer.text().await.unwrap();
+        let text = answer.text().await?;
         let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).expect(&text) };
-        (status, body)
+        Ok((status, body))
     }
 
     /// The text of `/metrics`.
@@ -124,6 +129,12 @@ impl Process {
     pub async fn probe(&self, path: &str) -> Option<(u16, String)> {
         let answer = HTTP.get(format!("{}{path}", self.ops())).send().await.ok()?;
         Some((answer.status().as_u16(), answer.text().await.ok()?))
+    }
+
+    /// SIGKILL, while something else is asked of it; [`Process::restart`] follows.
+    pub fn kill9_meanwhile(&self) {
+        let kill = format!("kill -9 {}", self.pid());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success(), "{kill}");
     }
 
     /// SIGKILL.
