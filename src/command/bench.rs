@@ -66,6 +66,9 @@ pub struct Load {
     /// Endpoints
     #[arg(long, default_value_t = Self::default().endpoints, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     endpoints: u64,
+    /// Endpoints that events go to; the others are only configured [default: all]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    active: Option<u64>,
     /// Events
     #[arg(long, default_value_t = Self::default().events, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     events: u64,
@@ -95,7 +98,18 @@ pub struct Load {
 impl Default for Load {
     fn default() -> Self {
         let (endpoints, events, payload) = (100, 20_000, 1024);
-        Self { endpoints, events, payload, lanes: 1, fan_out: 1, workspaces: 1, rate: 0, hanging: 0.0, failing: 0.0 }
+        Self {
+            endpoints,
+            active: None,
+            events,
+            payload,
+            lanes: 1,
+            fan_out: 1,
+            workspaces: 1,
+            rate: 0,
+            hanging: 0.0,
+            failing: 0.0,
+        }
     }
 }
 
@@ -108,7 +122,8 @@ impl Load {
 
 impl fmt::Display for Load {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { endpoints, events, payload, lanes, fan_out, workspaces, rate, hanging, failing } = self;
+        let Self { endpoints, active, events, payload, lanes, fan_out, workspaces, rate, hanging, failing } = self;
+        let endpoints = active.map_or(endpoints.to_string(), |active| format!("{active} active ones of {endpoints}"));
         write!(
             f,
             "{events} events of {payload} bytes, each to {fan_out} of {endpoints} endpoints with {lanes} lanes in "

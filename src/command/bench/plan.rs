@@ -41,6 +41,8 @@ const PAYLOAD_BYTES_MAX: usize = 16 << 20;
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     endpoints: u64,
+    /// Of them: those that hear events.
+    active: u64,
     workspaces: u64,
     fan_out: u64,
     lanes: u16,
@@ -72,10 +74,15 @@ pub struct Event {
 impl Plan {
     /// Checks the figures against each other.
     pub fn new(options: &super::Load) -> anyhow::Result<Self> {
-        let super::Load { endpoints, workspaces, fan_out, lanes, payload, hanging, failing, .. } = *options;
+        let super::Load { endpoints, active, workspaces, fan_out, lanes, payload, hanging, failing, .. } = *options;
         ensure!(
             endpoints.is_multiple_of(workspaces * fan_out),
             "--endpoints is not a multiple of --workspaces × --fan-out"
+        );
+        let active = active.unwrap_or(endpoints);
+        ensure!(
+            active <= endpoints && active.is_multiple_of(fan_out),
+            "--active is at most --endpoints, and a multiple of --fan-out"
         );
         for (name, share) in [("hanging", hanging), ("failing", failing)] {
             ensure!((0.0..1.0).contains(&share), "--{name} is a share: 0 or more, and less than 1");
@@ -84,7 +91,7 @@ impl Plan {
         let count = |share: f64| (endpoints as f64 * share).round() as u64;
         let (hanging, failing) = (count(hanging), count(failing));
         ensure!(hanging + failing < endpoints, "--hanging and --failing leave no endpoint to be measured");
-        let plan = Self { endpoints, workspaces, fan_out, lanes, hanging, failing, payload };
+        let plan = Self { endpoints, active, workspaces, fan_out, lanes, hanging, failing, payload };
         ensure!(
             plan.groups() / workspaces <= GROUPS_MAX,
             "a workspace has at most {GROUPS_MAX} groups of endpoints here; raise --workspaces or --fan-out"
@@ -100,9 +107,14 @@ impl Plan {
         self.lanes
     }
 
-    /// Groups of all workspaces; event `n` goes to group `n % groups`.
-    pub fn groups(&self) -> u64 {
+    /// Groups of all workspaces.
+    fn groups(&self) -> u64 {
         self.endpoints / self.fan_out
+    }
+
+    /// Groups that hear events, the first of all; event `n` goes to group `n % active_groups`.
+    pub fn active_groups(&self) -> u64 {
+        self.active / self.fan_out
     }
 
     /// Event types that workspaces have in common, one for each group of a workspace.
@@ -145,9 +157,9 @@ impl Plan {
 
     /// The event of a number, from 0.
     pub fn event(&self, number: u64) -> Event {
-        let group = number % self.groups();
+        let group = number % self.active_groups();
         let event_type = event_type(group / self.workspaces);
-        let contact = (number / self.groups()) % self.contacts();
+        let contact = (number / self.active_groups()) % self.contacts();
         let head =
             format!(r#"{{"event_type":"{event_type}","event_id":"{number}","contact":{{"id":"c{contact}"}},"text":""#);
         let mut body = head.into_bytes();
@@ -168,30 +180,30 @@ impl Plan {
         let of = |group: u64| {
             let all = group * self.fan_out..(group + 1) * self.fan_out;
             let healthy = all.filter(|endpoint| self.behaviour(*endpoint) == Behaviour::Answers);
-            healthy.count() as u64 * (events / self.groups() + u64::from(group < events % self.groups()))
+            healthy.count() as u64 * (events / self.active_groups() + u64::from(group < events % self.active_groups()))
         };
-        let all = (0..self.groups()).try_fold(0_u64, |sum, group| sum.checked_add(of(group)));
+        let all = (0..self.active_groups()).try_fold(0_u64, |sum, group| sum.checked_add(of(group)));
         all.filter(|all| *all <= DELIVERIES_MAX).with_context(|| format!("more than {DELIVERIES_MAX} deliveries"))
     }
 
     /// The place of a delivery: the sequence that it must be in order in, and the delivery's number of all.
     /// `None` for one that was never planned.
     pub fn place(&self, endpoint: u64, number: u64) -> Option<Place> {
-        let (round, group) = (number / self.groups(), number % self.groups());
-        (endpoint < self.endpoints && endpoint / self.fan_out == group).then(|| Place {
+        let (round, group) = (number / self.active_groups(), number % self.active_groups());
+        (endpoint < self.active && endpoint / self.fan_out == group).then(|| Place {
             sequence: endpoint * self.contacts() + round % self.contacts(),
-            delivery: round * self.endpoints + endpoint,
+            delivery: round * self.active + endpoint,
         })
     }
 
     /// Sequences that have to keep their order: one for each endpoint and contact.
     pub fn sequences(&self) -> u64 {
-        self.endpoints * self.contacts()
+        self.active * self.contacts()
     }
 
     /// Places that so many events may take; see [`Place::delivery`].
     pub fn places(&self, events: u64) -> u64 {
-        events.div_ceil(self.groups()) * self.endpoints
+        events.div_ceil(self.active_groups()) * self.active
     }
 
     /// With one lane the endpoint's whole order counts, and one contact has it.
@@ -245,6 +257,15 @@ mod tests {
         taken.dedup();
         assert_eq!(taken.len() as u64, plan.deliveries(50).unwrap());
         assert!(taken.iter().all(|delivery| *delivery < plan.places(50)));
+    }
+
+    #[test]
+    fn endpoints_that_are_not_active_hear_nothing() {
+        let load = Load { endpoints: 12, active: Some(4), fan_out: 2, ..Load::default() };
+        let plan = Plan::new(&load).unwrap();
+        assert_eq!(plan.deliveries(50).unwrap(), 100);
+        let heard = (0..50).flat_map(|number| (0..12).filter(move |endpoint| plan.place(*endpoint, number).is_some()));
+        assert_eq!(heard.collect::<std::collections::BTreeSet<_>>(), (0..4).collect());
     }
 
     #[test]

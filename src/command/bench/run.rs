@@ -100,7 +100,7 @@ struct Measuring<'a> {
 impl Measuring<'_> {
     async fn measure(&mut self, place: &Place, amqp_url: &str, redis_url: &str) -> anyhow::Result<Report> {
         // With a rate, one event of each group goes before, so that caches and connections are there.
-        let warm_up = if self.run.load.rate == 0 { 0 } else { self.run.plan.groups() };
+        let warm_up = if self.run.load.rate == 0 { 0 } else { self.run.plan.active_groups() };
         let events = warm_up + self.run.load.events;
         let tally = Arc::new(Tally::new(self.run.plan, events, self.clock.clone())?);
         let receivers = receiver::start(self.run.plan, Arc::clone(&tally)).await.context("the receivers")?;
@@ -135,7 +135,12 @@ impl Measuring<'_> {
     fn start(&self, place: &Place, receivers: SocketAddr, amqp_url: &str) -> anyhow::Result<Served> {
         match self.subject {
             Subject::Service => Served::service(&self.serve),
-            Subject::Forwarder => Served::forwarder(amqp_url, &place.queue(), receivers, self.run.load.endpoints),
+            Subject::Forwarder => Served::forwarder(
+                amqp_url,
+                &place.queue(),
+                receivers,
+                self.run.load.active.unwrap_or(self.run.load.endpoints),
+            ),
         }
     }
 
