@@ -178,7 +178,10 @@ async fn a_workspace_of_thousands_of_lanes_that_goes_on_is_killed_in_the_middle_
     filler.term(ARRIVAL).await;
 
     let mut process = site.serve().await;
-    tokio::time::sleep(ms(1_000)).await;
+    // A lane is found to be held when it would be worked; before that it would go on by itself.
+    let due = key(0, "due:healthy");
+    let held = async || redis::from_redis_value::<usize>(redis.cli(&["ZCARD", &due]).await).unwrap() == 0;
+    until("all lanes held", ARRIVAL, held).await;
     assert_eq!(receiver.count(), 0, "a workspace without a plan is sent nothing");
     let enabled = Instant::now();
     // What is to be released is recorded first, endpoint by endpoint; the first kill leaves some of it undone.
