@@ -3,11 +3,13 @@
 mod on_virtual_time;
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use mail_parser::Addr;
 use serde_json::{Value, json};
 
+use crate::rig::ports::Port;
 use crate::rig::recadero::Process;
 use crate::rig::receiver::{Answer, Receiver};
 use crate::rig::smtp::{Mail, Options, Smtp};
@@ -20,6 +22,12 @@ const NOTIFIER: (&str, &str) = ("RECADERO_ROLES", "notifier");
 
 /// A lease on a notice is a minute; who died with one is succeeded after it.
 const LEASE: Duration = Duration::from_secs(60);
+
+/// A URL that nobody listens at.
+fn nowhere() -> String {
+    static NOBODY: LazyLock<Port> = LazyLock::new(Port::take);
+    format!("http://127.0.0.1:{}/", NOBODY.number())
+}
 
 /// An SMTP server, and what a process is told of it: two attempts an event, and five failures disable.
 struct Post {
@@ -196,7 +204,7 @@ async fn half_of_the_quota_is_warned_of_once_a_window_by_whoever_looks() {
 async fn a_notice_whose_process_died_before_the_sending_is_sent_once_by_the_next() {
     let post = Post::start().await;
     let mut service = Service::start(&post.variables(&[NO_NOTIFIER])).await;
-    let endpoint = service.connect_with_people("acme", "http://127.0.0.1:1/", people(&["ana@acme.test"])).await;
+    let endpoint = service.connect_with_people("acme", &nowhere(), people(&["ana@acme.test"])).await;
     service.fail(&endpoint, 1..=3).await;
     service.until_shown(&endpoint, "disabled", |shown| shown["status"] == "disabled").await;
     service.process.kill9();
@@ -213,7 +221,7 @@ async fn a_notice_whose_process_died_before_the_sending_is_sent_once_by_the_next
 async fn a_notice_whose_sender_died_is_repeated_under_the_same_message_id() {
     let post = Post::start().await;
     let mut service = Service::start(&post.variables(&[])).await;
-    let endpoint = service.connect_with_people("acme", "http://127.0.0.1:1/", people(&["ana@acme.test"])).await;
+    let endpoint = service.connect_with_people("acme", &nowhere(), people(&["ana@acme.test"])).await;
     post.smtp.behave(&["TAKEN hang"]);
     service.disable(&endpoint).await;
     post.until_taken(1).await;
@@ -235,7 +243,7 @@ async fn a_server_that_refuses_or_hangs_up_is_tried_again_until_it_takes_the_mes
     let service = Service::start(&post.variables(&[])).await;
     let cases = ["MAIL 451 4.7.1 later", "RCPT 550 5.1.1 nobody", "DATA 554 5.7.1 no", "MAIL drop", "DATA drop"];
     for (number, case) in cases.into_iter().enumerate() {
-        let url = format!("http://127.0.0.1:1/{number}");
+        let url = format!("{}{number}", nowhere());
         let endpoint = service.connect_with_people("acme", &url, people(&["ana@acme.test"])).await;
         let failed = outcomes(&service.process, "failed").await;
         post.smtp.behave(&[case]);
@@ -256,7 +264,7 @@ async fn a_server_that_refuses_or_hangs_up_is_tried_again_until_it_takes_the_mes
 async fn a_server_that_hangs_is_given_up_on_in_time_and_tried_again() {
     let mut post = Post::start().await;
     let service = Service::start(&post.variables(&[])).await;
-    let endpoint = service.connect_with_people("acme", "http://127.0.0.1:1/", people(&["ana@acme.test"])).await;
+    let endpoint = service.connect_with_people("acme", &nowhere(), people(&["ana@acme.test"])).await;
     post.smtp.pause();
     service.disable(&endpoint).await;
     until("a failure", SOON, async || outcomes(&service.process, "failed").await == 1.0).await;
@@ -273,7 +281,7 @@ async fn a_recipient_who_is_refused_keeps_it_from_nobody_else() {
     let post = Post::start().await;
     let service = Service::start(&post.variables(&[])).await;
     let all = people(&["gone@acme.test", "josé@acme.test", "ana@müller.test"]);
-    let endpoint = service.connect_with_people("acme", "http://127.0.0.1:1/", all).await;
+    let endpoint = service.connect_with_people("acme", &nowhere(), all).await;
     post.smtp.behave(&["RCPT:gone@acme.test 550 5.1.1 gone"]);
     service.disable(&endpoint).await;
     until("it is sent", SOON, async || outcomes(&service.process, "sent").await == 1.0).await;
@@ -297,7 +305,7 @@ async fn tls_and_authentication_are_what_the_url_says() {
     ] {
         let post = Post::with(options, |address| url.replace("{}", address)).await;
         let service = Service::start(&post.variables(&[])).await;
-        let endpoint = service.connect_with_people("acme", "http://127.0.0.1:1/", people(&["ana@acme.test"])).await;
+        let endpoint = service.connect_with_people("acme", &nowhere(), people(&["ana@acme.test"])).await;
         service.disable(&endpoint).await;
         let mails = post.until_taken(1).await;
         assert_eq!((mails[0].tls, mails[0].user.as_deref()), (true, Some("hooks@corp")), "{url}");
@@ -319,7 +327,7 @@ async fn what_the_url_asks_for_and_the_server_has_not_keeps_the_message_back() {
         let post = Post::with(options, |address| url.replace("{}", address)).await;
         let certificates = if trusted { post.certificate.clone() } else { own_certificate() };
         let service = Service::start(&post.variables(&[("SSL_CERT_FILE", &certificates)])).await;
-        let endpoint = service.connect_with_people("acme", "http://127.0.0.1:1/", people(&["ana@acme.test"])).await;
+        let endpoint = service.connect_with_people("acme", &nowhere(), people(&["ana@acme.test"])).await;
         service.disable(&endpoint).await;
         until(url, SOON, async || outcomes(&service.process, "failed").await >= 1.0).await;
         let log = service.process.log();
@@ -343,7 +351,7 @@ async fn without_recipients_or_a_server_the_log_has_it() {
     let (with, without) = (post.variables(&[]), [("RECADERO_RETRY_DELAYS", "5ms")]);
     for variables in [with.as_slice(), &without] {
         let service = Service::start(variables).await;
-        let endpoint = service.connect_with_people("acme", "http://127.0.0.1:1/", people(&[])).await;
+        let endpoint = service.connect_with_people("acme", &nowhere(), people(&[])).await;
         service.disable(&endpoint).await;
         let id = format!("disabled-{}-1", endpoint.id);
         let told = async || {

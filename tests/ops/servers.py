@@ -158,7 +158,7 @@ class Site:
         shutil.copy(TOP / "deploy/rabbitmq/enabled_plugins", directory / "enabled_plugins")
         (directory / "env.conf").touch()
         self.run(
-            "rabbitmq", "env", "-i", f"PATH={os.environ['PATH']}", "HOME=DIR", "LANG=C.UTF-8",
+            "rabbitmq", "env", "-i", f"PATH={os.environ['PATH']}", "HOME=DIR", "LANG=C.UTF-8", "ERL_FLAGS=-start_epmd false",
             "RABBITMQ_NODENAME=ops@localhost",
             f"RABBITMQ_CONF_ENV_FILE={directory}/env.conf",
             f"RABBITMQ_CONFIG_FILE={directory}/rabbitmq.conf",

@@ -64,6 +64,7 @@ fi
 
 exec env -i PATH="$PATH" HOME="$directory" LANG=C.UTF-8 \
     ERL_EPMD_PORT="${RIG_EPMD:-1}" \
+    ERL_FLAGS="-start_epmd false" \
     RABBITMQ_DIST_PORT="${RIG_DIST:-1}" \
     RABBITMQ_NODENAME="$node" \
     RABBITMQ_CONF_ENV_FILE="$directory/env.conf" \
