@@ -53,7 +53,7 @@ async fn during_rabbitmqs_memory_alarm_what_is_confirmed_goes_on_and_nothing_is_
     let rabbit = &cluster.nodes[0];
     let process = Site::new(&redis.url(), rabbit.url()).serve().await;
     connect(&process, &receiver, &LANES).await;
-    let traffic = Traffic::start(rabbit.url(), Plan::new(LANES.len(), usize::MAX));
+    let traffic = Traffic::start(rabbit.url(), Plan::endless(LANES.len()));
     receiver.wait_for(100, ARRIVAL).await;
 
     cluster.ctl(0, &["set_vm_memory_high_watermark", "absolute", "10MB"]).await;

@@ -40,7 +40,7 @@ async fn a_primary_that_sentinels_replace_under_traffic_loses_at_most_what_its_r
     let sentinel = Sentinel::start(&primary).await;
     let process = Site::new(&sentinel.url(), rabbit.url()).serve().await;
     connect(&process, &receiver, &LANES).await;
-    let traffic = Traffic::start(rabbit.url(), Plan { pause: ms(60), ..Plan::new(LANES.len(), sized(6_000, 30_000)) });
+    let traffic = Traffic::start(rabbit.url(), Plan::endless(LANES.len()));
     receiver.wait_for(400, ARRIVAL).await;
 
     primary.kill();
@@ -54,7 +54,6 @@ async fn a_primary_that_sentinels_replace_under_traffic_loses_at_most_what_its_r
     primary.restart().await;
     let arrived = receiver.count();
     receiver.wait_for(arrived + 100, ARRIVAL).await;
-    let under_traffic = !traffic.is_finished();
 
     let mut ledger = traffic.stop().await;
     let young = |confirmed: Instant| confirmed < killed && confirmed + LAG_MAX > killed;
@@ -66,7 +65,6 @@ async fn a_primary_that_sentinels_replace_under_traffic_loses_at_most_what_its_r
         ("promoted after", lasted(promoted)),
         ("400 more delivered after", lasted(recovered)),
     ]);
-    assert!(under_traffic, "the traffic ended before the fail-over");
 }
 
 #[tokio::test]

@@ -40,6 +40,11 @@ impl Plan {
         let pause = Duration::from_millis(20);
         Self { tenants, events, batch: 40, pause, contacts: 5, filler: 0, name: "e" }
     }
+
+    /// The same, more slowly, until it is stopped: whatever comes meanwhile comes under traffic.
+    pub fn endless(tenants: usize) -> Self {
+        Self { pause: Duration::from_millis(60), ..Self::new(tenants, usize::MAX) }
+    }
 }
 
 /// Publishing under way.

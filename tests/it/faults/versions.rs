@@ -41,7 +41,7 @@ async fn two_releases_side_by_side_killed_at_random_lose_nothing_and_keep_order(
         None => site.serve().await,
     };
     connect(&old, &receiver, &LANES).await;
-    let traffic = Traffic::start(rabbit.url(), Plan { pause: ms(60), ..Plan::new(LANES.len(), 100_000) });
+    let traffic = Traffic::start(rabbit.url(), Plan::endless(LANES.len()));
     until("the old one delivers", ARRIVAL, async || delivered(&old).await >= 200.0).await;
     let of_one = scripts(&redis).await;
     let new = match real("RECADERO_TEST_NEW") {
