@@ -17,7 +17,7 @@ use super::{Api, Code, Problem, fields, problem};
 use crate::decide::ids::{EndpointId, WorkspaceId};
 use crate::decide::notice::{DisableReason, DropReason};
 use crate::observe::signal::Signal;
-use crate::store::records::{Endpoint, LAYOUTS_MAX, Put};
+use crate::store::records::{Config, Endpoint, LAYOUTS_MAX, Put};
 
 pub mod create;
 pub mod rotate;
@@ -257,28 +257,47 @@ impl Api {
         let description = description.map(|text| fields::text("description", text, fields::DESCRIPTION_CHARS_MAX));
         let description = description.transpose()?;
         let lanes = patch.lanes.map(fields::lanes).transpose()?;
-        for _ in 0..CHANGES_MAX {
-            let present = self.endpoint(workspace, id).await?;
-            known.admit(present.config.version)?;
-            let mut config = present.config.clone();
-            config.url = url.clone().unwrap_or(config.url);
-            config.events = events.clone().unwrap_or(config.events);
-            config.description = description.clone().unwrap_or(config.description);
-            config.lanes = lanes.unwrap_or(config.lanes);
+        let edit = |config: &mut Config, now_ms| {
+            let present = config.clone();
+            config.url = url.clone().unwrap_or(present.url.clone());
+            config.events = events.clone().unwrap_or(present.events.clone());
+            config.description = description.clone().unwrap_or(present.description.clone());
+            config.lanes = lanes.unwrap_or(present.lanes);
             if let Some(change) = patch.headers.clone() {
-                config.headers = fields::merge_headers(&config.headers, change)?;
+                config.headers = fields::merge_headers(&present.headers, change)?;
             }
-            if config == present.config {
-                return Ok(present);
+            if *config != present {
+                config.version += 1;
+                config.updated_ms = now_ms;
             }
-            config.version += 1;
-            config.updated_ms = self.now_ms();
-            match self.store.put_endpoint(workspace, id, &config).await? {
+            Ok(())
+        };
+        self.write(workspace, id, known, edit).await
+    }
+
+    /// Writes what an edit makes of an endpoint's configuration, unless its version stays. The edit is made again when
+    /// somebody else was first, but not for a caller who knew another version. Answers with the endpoint as edited.
+    async fn write(
+        &self,
+        workspace: &WorkspaceId,
+        id: &EndpointId,
+        known: &IfMatch,
+        edit: impl Fn(&mut Config, u64) -> Result<(), Problem>,
+    ) -> Result<Endpoint, Problem> {
+        for _ in 0..CHANGES_MAX {
+            let mut endpoint = self.endpoint(workspace, id).await?;
+            let version = endpoint.config.version;
+            known.admit(version)?;
+            edit(&mut endpoint.config, self.now_ms())?;
+            if endpoint.config.version == version {
+                return Ok(endpoint);
+            }
+            match self.store.put_endpoint(workspace, id, &endpoint.config).await? {
                 Put::Conflict if known.is_given() => return Err(known.stale()),
                 Put::Conflict => {}
                 put => {
                     self.done(put)?;
-                    return self.endpoint(workspace, id).await;
+                    return Ok(endpoint);
                 }
             }
         }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use axum::extract::State;
 
+use super::Shown;
 use super::create::new_secret;
-use super::{CHANGES_MAX, Shown, changed_meanwhile};
 use crate::decide::ids::{EndpointId, WorkspaceId};
 use crate::deliver::sent::OVERLAP;
 use crate::operate::conditional::{IfMatch, Tagged};
 use crate::operate::path::AtEndpoint;
 use crate::operate::{Api, Problem, problem};
-use crate::store::records::{Config, Endpoint, Put, SigningSecret};
+use crate::store::records::{Config, Endpoint, SigningSecret};
 
 /// Most secrets that sign at the same time; of more rotations within a day, the oldest ends early.
 const SECRETS_MAX: usize = 4;
@@ -49,20 +49,12 @@ impl Api {
         id: &EndpointId,
         known: &IfMatch,
     ) -> Result<Endpoint, Problem> {
-        for _ in 0..CHANGES_MAX {
-            let mut endpoint = self.endpoint(workspace, id).await?;
-            known.admit(endpoint.config.version)?;
-            rotate(&mut endpoint.config, new_secret(), self.now_ms());
-            match self.store.put_endpoint(workspace, id, &endpoint.config).await? {
-                Put::Conflict if known.is_given() => return Err(known.stale()),
-                Put::Conflict => {}
-                put => {
-                    self.done(put)?;
-                    return Ok(endpoint);
-                }
-            }
-        }
-        Err(changed_meanwhile())
+        let edit = |config: &mut Config, now_ms| {
+            rotate(config, new_secret(), now_ms);
+            Ok(())
+        };
+        // As it was written, not read again: another rotation's secret is not this caller's.
+        self.write(workspace, id, known, edit).await
     }
 }
 
