@@ -124,7 +124,7 @@ async fn sixty_four_lanes_failing_while_their_endpoint_is_disabled_and_enabled_c
     idle(&stage.processes[0], 1).await;
     // Events of interrupted rounds arrived before, at attempt 1: repeats to the ledger, and no others.
     ledger.judge(&stage.receiver, &[64]);
-    let told = told.all().await;
+    let told = told.at_least(4).await;
     let requests = stage.receiver.count();
     report(&[
         ("events", ledger.0.len().into()),

@@ -1,5 +1,7 @@
 //! An installation: what its processes are told, its workspaces and endpoints, and what it says about itself.
 
+use std::time::Instant;
+
 use lapin::options::{BasicGetOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection};
@@ -11,7 +13,7 @@ use crate::rig::recadero::Process;
 use crate::rig::receiver::Receiver;
 use crate::rig::until;
 
-use super::ARRIVAL;
+use super::{ARRIVAL, ms};
 
 /// `RECADERO_PARTITIONS`, as it is by default.
 const PARTITIONS: u16 = 64;
@@ -131,6 +133,17 @@ impl Told {
         let exchange = "recadero.outcomes".into();
         channel.queue_bind("told".into(), exchange, key.into(), options, FieldTable::default()).await.unwrap();
         Self { _connection: connection, channel }
+    }
+
+    /// Waits until as many messages have come, which the notifier sends at its own pace; all there are then.
+    pub async fn at_least(&self, count: usize) -> Vec<String> {
+        let mut told = Vec::new();
+        let start = Instant::now();
+        while told.len() < count && start.elapsed() < ARRIVAL {
+            tokio::time::sleep(ms(100)).await;
+            told.extend(self.all().await);
+        }
+        told
     }
 
     /// The messages since it was asked last.
