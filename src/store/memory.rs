@@ -34,6 +34,7 @@ use super::lanes::{
 };
 use super::once::OnceName;
 use super::outbox::{Outgoing, Sent};
+use super::overview::Overview;
 use super::records::{
     Attempt, Config, Dropped, DroppedSpan, Endpoint, HourStats, Put, QuotaUse, ResendFrom, Resent, Workspace,
 };
@@ -185,6 +186,10 @@ impl Records for Memory {
         limit: usize,
     ) -> Result<Vec<WorkspaceId>> {
         Ok(self.step().0.workspaces(after, query, limit))
+    }
+
+    async fn overview(&self, limit: usize) -> Result<Overview> {
+        Ok(self.step().0.overview(limit))
     }
 
     async fn put_workspace(&self, workspace: &WorkspaceId, record: &Workspace) -> Result<()> {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Result;
 use super::lanes::Waiting;
+use super::overview::Overview;
 use crate::decide::attempt::Outcome;
 use crate::decide::ids::{EndpointId, EventId, EventType, LaneId, WorkspaceId};
 use crate::decide::notice::{DisableReason, DropReason};
@@ -32,6 +33,10 @@ pub trait Records: Send + Sync {
         query: Option<&str>,
         limit: usize,
     ) -> Result<Vec<WorkspaceId>>;
+
+    /// The whole store at a glance: counters, and at most `limit` endpoints of either kind of trouble. Those that were
+    /// deleted or enabled a moment ago may still be among them.
+    async fn overview(&self, limit: usize) -> Result<Overview>;
 
     /// Sets a workspace's record. Where the plan becomes entitled, its held lanes become ready again in order; where
     /// it ceases to be, lanes are held as they are claimed. Raises the routing version when the plan changed (from none

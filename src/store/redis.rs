@@ -20,6 +20,7 @@ mod members;
 mod once;
 mod open;
 mod outbox;
+mod overview;
 mod records;
 mod relief;
 mod reply;

@@ -20,6 +20,7 @@ use recadero::store::lanes::{
 use recadero::store::memory::Memory;
 use recadero::store::once::OnceName;
 use recadero::store::outbox::{Outgoing, Sent};
+use recadero::store::overview::Overview;
 use recadero::store::records::{
     Attempt, Config, Dropped, DroppedSpan, Endpoint, HourStats, Put, QuotaUse, ResendFrom, Resent, Workspace,
 };
@@ -302,6 +303,9 @@ impl Records for Connection {
     }
     async fn workspaces(&self, after: Option<&WorkspaceId>, query: Option<&str>, n: usize) -> Result<Vec<WorkspaceId>> {
         self.memory().workspaces(after, query, n).await
+    }
+    async fn overview(&self, limit: usize) -> Result<Overview> {
+        self.memory().overview(limit).await
     }
     async fn put_workspace(&self, workspace: &WorkspaceId, record: &Workspace) -> Result<()> {
         self.memory().put_workspace(workspace, record).await

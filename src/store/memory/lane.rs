@@ -130,6 +130,11 @@ impl DueSets {
         }
     }
 
+    /// The suspect ones, by time.
+    pub fn suspect(&self) -> impl Iterator<Item = (u64, &LaneId)> {
+        self.suspect.iter().map(|(due_ms, lane)| (*due_ms, lane))
+    }
+
     /// Those due by now, the longest due first.
     pub fn by_now(&self, pool: Pool, limit: usize, now_ms: u64) -> Vec<Due> {
         let lanes = match pool {

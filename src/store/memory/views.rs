@@ -1,5 +1,7 @@
 //! What people look at; nothing here changes anything.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::endpoint;
@@ -7,6 +9,7 @@ use super::state::{ROUTING_VERSION_FIRST, State};
 use crate::decide::ids::{EndpointId, EventId, WorkspaceId};
 use crate::decide::route::Routing;
 use crate::store::lanes::Waiting;
+use crate::store::overview::{LANES_MAX, Overview};
 use crate::store::records::{Attempt, Dropped, DroppedSpan, Endpoint, HourStats, PAGE_ROWS_MAX, QuotaUse, Workspace};
 
 impl State {
@@ -22,6 +25,31 @@ impl State {
         found.sort();
         found.truncate(limit.min(PAGE_ROWS_MAX));
         found
+    }
+
+    pub fn overview(&self, limit: usize) -> Overview {
+        let mut overview = Overview::default();
+        let (mut endpoints, mut disabled, mut suspect) = (BTreeMap::new(), Vec::new(), Vec::new());
+        for (partition, part) in &self.parts {
+            let figures = self.figures(*partition);
+            overview.backlog_events += figures.backlog_events;
+            for (status, count) in figures.endpoints {
+                *endpoints.entry(status).or_default() += count;
+            }
+            let all = part.spaces.values().flat_map(|space| space.endpoints.values());
+            let since = all.filter_map(|it| Some((Reverse(it.disabled?.at_ms), (it.workspace.clone(), it.id.clone()))));
+            disabled.extend(since);
+            suspect.extend(
+                part.due
+                    .suspect()
+                    .take(LANES_MAX)
+                    .map(|(due, lane)| (due, (lane.workspace.clone(), lane.endpoint.clone()))),
+            );
+        }
+        overview.endpoints = endpoints.into_iter().collect();
+        overview.disabled = Overview::first(disabled, limit);
+        overview.suspect = Overview::first(suspect, limit);
+        overview
     }
 
     pub fn routing(&self, workspace: &WorkspaceId) -> Routing {

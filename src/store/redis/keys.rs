@@ -76,6 +76,11 @@ impl Keys {
         self.of(partition, "purging")
     }
 
+    /// Endpoints that are disabled, `workspace/endpoint`, by when that happened.
+    pub fn disabled(&self, partition: Partition) -> String {
+        self.of(partition, "disabled")
+    }
+
     pub fn workspaces(&self, partition: Partition) -> String {
         self.of(partition, "workspaces")
     }
@@ -202,6 +207,7 @@ impl Frame {
             "releasing",
             "purging",
             "workspaces",
+            "disabled",
         ];
         let mut keys: Vec<String> = fixed.into_iter().map(of).collect();
         for workspace in &self.workspaces.list {

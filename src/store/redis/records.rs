@@ -9,6 +9,7 @@ use crate::decide::ids::{EndpointId, EventId, WorkspaceId};
 use crate::decide::route::Routing;
 use crate::store::Result;
 use crate::store::lanes::Waiting;
+use crate::store::overview::Overview;
 use crate::store::records::{
     Attempt, Config, Dropped, DroppedSpan, Endpoint, HourStats, Put, QuotaUse, Records, ResendFrom, Resent, Workspace,
 };
@@ -26,6 +27,10 @@ impl Records for RedisStore {
         limit: usize,
     ) -> Result<Vec<WorkspaceId>> {
         self.list_workspaces(after, query, limit).await
+    }
+
+    async fn overview(&self, limit: usize) -> Result<Overview> {
+        self.look_over(limit).await
     }
 
     async fn put_workspace(&self, workspace: &WorkspaceId, record: &Workspace) -> Result<()> {

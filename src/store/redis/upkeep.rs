@@ -314,7 +314,7 @@ impl RedisStore {
     }
 }
 
-fn endpoint_named(name: &str) -> Result<(WorkspaceId, EndpointId)> {
+pub(super) fn endpoint_named(name: &str) -> Result<(WorkspaceId, EndpointId)> {
     let (workspace, endpoint) = name.split_once('/').ok_or_else(|| damaged("an endpoint's name"))?;
     Ok((WorkspaceId::trusted(workspace), EndpointId::trusted(endpoint)))
 }

@@ -27,6 +27,7 @@ count(e.ws, 'd', -1)
 count(e.ws, 'e', 1)
 e.st, e.gen, e.dirty, e.releasing = 'e', e.gen + 1, true, true
 call('HDEL', e.key, 'wy', 'ms')
+call('ZREM', DISABLED, e.ws.name .. '/' .. e.name)
 call('SADD', RELEASING, e.ws.name .. '/' .. e.name)
 tell('enabled-' .. e.name .. '-' .. e.gen, 'endpoint.enabled', e, '', 'manual', '', now)
 save()

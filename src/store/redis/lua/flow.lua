@@ -228,6 +228,7 @@ local function disable(e, reason)
   e.st, e.gen, e.dirty = 'd', e.gen + 1, true
   count(e.ws, e.st, 1)
   call('HSET', e.key, 'wy', reason, 'ms', now)
+  call('ZADD', DISABLED, now_text, e.ws.name .. '/' .. e.name)
   tell('disabled-' .. e.name .. '-' .. e.gen, 'endpoint.disabled', e, '', reason, '', now)
 end
 
@@ -278,6 +279,7 @@ local function remove(e)
   waiting = waiting - e.ev
   call('HSET', PURGING, w.name .. '/' .. e.name, old .. call('HGET', e.key, 'lay'))
   call('SREM', RELEASING, w.name .. '/' .. e.name)
+  call('ZREM', DISABLED, w.name .. '/' .. e.name)
   call('HDEL', w.eps, e.name)
   call('DEL', e.key)
   e.there, e.dirty, e.layouts = false, false, nil

@@ -8,7 +8,7 @@
 --       `text endpoint-index layout` per lane; then the script's own arguments, which begin at `rest`.
 -- An entry is `seq at_ms len body resent contact type id traceparent\nbody`; see entry.rs.
 local call, number = redis.call, tonumber
-local PART, HEALTHY, SUSPECT, BODIES, REFS, OUTBOX, NOTICES, RELEASING, PURGING, WORKSPACES = unpack(KEYS, 1, 10)
+local PART, HEALTHY, SUSPECT, BODIES, REFS, OUTBOX, NOTICES, RELEASING, PURGING, WORKSPACES, DISABLED = unpack(KEYS, 1, 11)
 local now = number(ARGV[1])
 if not now then
   local time = call('TIME')
@@ -26,7 +26,7 @@ local workspaces, endpoints, lanes = number(ARGV[19]), number(ARGV[20]), number(
 -- The things the caller named; `rest` is the first argument of the script's own. Each table has all its fields from the
 -- beginning, since one that grows is rebuilt again and again. (Where the call is lean, the fields of keys that were not
 -- passed hold others; append uses none of them.)
-local W, E, L, rest, key = {}, {}, {}, 22, 11
+local W, E, L, rest, key = {}, {}, {}, 22, 12
 local lean = LEAN
 for i = 1, workspaces do
   W[i] = {name = ARGV[rest], entitled = nil, version = nil, key = KEYS[key], eps = KEYS[key + 1], fails = KEYS[key + 2]}

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use recadero::decide::attempt::Outcome;
+use recadero::decide::ids::EndpointId;
 use recadero::decide::policy::Policy;
 use recadero::decide::retry::Next;
 use recadero::store::lanes::Commit;
-use recadero::store::records::{AttemptRow, HourStats};
+use recadero::store::records::{AttemptRow, EndpointStatus, HourStats};
 
 use crate::store::fixture::{Open, START_MS};
 use crate::store::world::{HOUR, MINUTE, SECOND, World, ep, ev, failed, lane, ws};
@@ -25,6 +26,7 @@ promises! {
     dropped_events_are_paged_by_their_numbers,
     dropped_events_are_found_by_when_they_were_dropped,
     an_unknown_endpoint_has_nothing_to_show,
+    an_overview_counts_all_and_names_the_troubled,
 }
 
 async fn an_endpoint_tells_its_backlog_and_last_attempt(open: &Open) {
@@ -235,4 +237,37 @@ async fn an_unknown_endpoint_has_nothing_to_show(open: &Open) {
         assert_eq!(span, Default::default());
         assert_eq!(world.store.payload(&workspace, &endpoint, &ev("1")).await.expect("payload"), None);
     }
+}
+
+async fn an_overview_counts_all_and_names_the_troubled(open: &Open) {
+    let world = World::with_endpoint(open, "ep_well").await;
+    for endpoint in ["ep_a", "ep_b", "ep_c"] {
+        world.connect(endpoint, 1).await;
+    }
+    world.publish(&["1", "2"]).await;
+    for endpoint in ["ep_b", "ep_a"] {
+        let lease = world.lease(&lane(endpoint)).await;
+        world.commit(&Commit { more: false, ..world.end(&lease, failed()) }).await;
+        world.pass(SECOND);
+    }
+    for endpoint in ["ep_c", "ep_b"] {
+        world.disable(endpoint).await;
+        world.pass(SECOND);
+    }
+    let named = async |limit| {
+        let overview = world.store.overview(limit).await.expect("an overview");
+        let names =
+            |all: Vec<(_, EndpointId)>| all.into_iter().map(|(_, id)| id.to_string()).collect::<Vec<_>>().join(" ");
+        (overview.backlog_events, overview.endpoints, names(overview.disabled), names(overview.suspect))
+    };
+    use EndpointStatus::{Disabled, Enabled};
+    let (backlog, endpoints, disabled, suspect) = named(10).await;
+    assert_eq!((backlog, endpoints), (8, vec![(Enabled, 2), (Disabled, 2)]));
+    assert_eq!((disabled.as_str(), suspect.as_str()), ("ep_b ep_c", "ep_b ep_a"), "the last first; the soonest first");
+    assert_eq!(named(1).await.2, "ep_b");
+    world.store.enable(&ws("w"), &ep("ep_b"), true).await.expect("it is enabled");
+    world.store.delete_endpoint(&ws("w"), &ep("ep_c")).await.expect("it is deleted");
+    let (backlog, endpoints, disabled, suspect) = named(10).await;
+    assert_eq!((backlog, endpoints), (4, vec![(Enabled, 3)]));
+    assert_eq!((disabled.as_str(), suspect.as_str()), ("", "ep_a"));
 }

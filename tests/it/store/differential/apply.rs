@@ -132,7 +132,12 @@ impl Subject {
                 whole.ready.dedup();
                 whole.burdens.sort();
                 learned.burdens = whole.burdens.clone();
-                format!("{whole:?} {}", text(store.figures(*partition).await))
+                let overview = store.overview(ALL).await.map(|mut overview| {
+                    overview.disabled.sort();
+                    overview.suspect.sort();
+                    overview
+                });
+                format!("{whole:?} {} {}", text(store.figures(*partition).await), text(overview))
             }
             Op::Relieve(burden, bytes) => {
                 let answer = store.relieve(burden, *bytes).await.map(|mut relieved| {
