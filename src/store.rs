@@ -36,6 +36,7 @@ pub mod lanes;
 pub mod memory;
 pub mod once;
 pub mod outbox;
+pub mod overview;
 pub mod records;
 pub mod redis;
 
