@@ -10,7 +10,7 @@
 //! | [`deliver`] | claims lanes, posts their events, commits the outcomes |
 //! | [`notify`] | drains the outbox: what people and programs are told |
 //! | [`observe`] | happenings as log lines and metrics; health |
-//! | [`operate`] | the API |
+//! | [`operate`] | the API and the console |
 //! | [`app`] | the one place that wires the parts |
 //! | [`command`], [`config`], [`clock`] | the binary's commands, its options, the only source of time |
 //!

@@ -1,4 +1,4 @@
-//! The API (contract, section 5), one file per resource, and how HTTP is served.
+//! The API (contract, section 5), one file per resource, the [`console`], and how HTTP is served.
 //!
 //! A handler reads as what it does: extractors have checked who asks (`auth`), for what (`path`) and with what
 //! (`body`) before it begins, and everything that goes wrong is a [`Problem`]. What is being decided (limits,
@@ -35,6 +35,7 @@ mod attempts;
 mod auth;
 mod body;
 mod conditional;
+mod console;
 mod dropped;
 mod endpoints;
 mod event_types;
@@ -94,15 +95,17 @@ pub struct Api {
     pub signals: Signals,
 }
 
-/// The API, its document and the page to try it.
+/// The API, its document and the page to try it, and the console.
 pub fn api(api: Arc<Api>) -> Router {
     let places = Arc::new(Semaphore::new(admit::REQUESTS_MAX));
     let gate = auth::Gate { api: Arc::clone(&api), tries: Arc::default() };
+    let console = console::console(gate.clone());
     let event_bytes_max = api.event_bytes_max;
     let (routes, _) = routes(event_bytes_max).split_for_parts();
     routes
         .route_layer(middleware::from_fn_with_state(gate, auth::authenticate))
         .merge(openapi::pages())
+        .merge(console)
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(middleware::from_fn_with_state(places, admit::admit))

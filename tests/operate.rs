@@ -27,6 +27,8 @@ macro_rules! promises {
 
 #[path = "operate/access.rs"]
 mod access;
+#[path = "operate/console.rs"]
+mod console;
 #[path = "operate/editing.rs"]
 mod editing;
 #[path = "operate/endpoints.rs"]

@@ -15,9 +15,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use url::Url;
 
+pub use facts::Cause;
 pub use letter::Letter;
 pub use message::Sender;
 pub use relay::{NotARelay, Relay};
+pub use words::Locale;
 
 use super::{Courier, Told};
 use crate::decide::notice::Notice;

@@ -17,7 +17,8 @@ pub const REQUESTS_MAX: usize = 256;
 /// The longest that one request may take, its body's arrival included.
 pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(20);
 
-/// Gives a request a place and a time limit, and keeps its answer, which may show a secret, out of caches.
+/// Gives a request a place and a time limit, and keeps its answer, which may show a secret, out of caches, unless it
+/// says otherwise of itself.
 pub(super) async fn admit(State(places): State<Arc<Semaphore>>, mut request: Request, next: Next) -> Response {
     let Ok(_place) = places.try_acquire() else {
         return Problem::new(Code::Overloaded, "too many requests at once; try again").into_response();
@@ -27,7 +28,7 @@ pub(super) async fn admit(State(places): State<Arc<Semaphore>>, mut request: Req
         Ok(response) => response,
         Err(_) => Problem::new(Code::TimedOut, "the request took too long; try again").into_response(),
     };
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
 

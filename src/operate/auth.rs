@@ -71,6 +71,16 @@ impl AdminTokens {
         let any = self.0.iter().fold(Choice::from(0), |any, known| any | known.ct_eq(&token));
         any.into()
     }
+
+    /// What the sessions of an administrator with this token are signed by, if it is one.
+    pub(super) fn digest_of(&self, token: &str) -> Option<[u8; 32]> {
+        self.hold(token).then(|| digest(token))
+    }
+
+    /// What sessions of administrators may be signed by.
+    pub(super) fn digests(&self) -> &[[u8; 32]] {
+        &self.0
+    }
 }
 
 fn digest(token: &str) -> [u8; 32] {
@@ -104,7 +114,8 @@ pub(super) async fn authenticate(
     Ok(next.run(request).await)
 }
 
-fn refused(tries: &Tries, request: &Request, api: &Api) -> Problem {
+/// Counts a wrong token against the address that it came from.
+pub(super) fn refused(tries: &Tries, request: &Request, api: &Api) -> Problem {
     let address = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
     if tries.count(address, api.clock.boot()) {
         return Problem::new(Code::RateLimited, "too many wrong tokens from this address; wait a minute");

@@ -17,6 +17,16 @@ use super::{Code, Problem};
 pub struct IfMatch(Option<String>);
 
 impl IfMatch {
+    /// Anything goes.
+    pub fn any() -> Self {
+        Self(None)
+    }
+
+    /// Knows one version: the one that a page was made of.
+    pub fn version(version: u64) -> Self {
+        Self(Some(tag(version)))
+    }
+
     /// Refuses a change of a thing that is not in one of the versions the caller knows.
     pub fn admit(&self, version: u64) -> Result<(), Problem> {
         let Some(known) = &self.0 else { return Ok(()) };

@@ -15,13 +15,12 @@ use super::page::{Page, Params};
 use super::path::{AtEndpoint, InWorkspace};
 use super::{Api, Code, Problem, fields, problem};
 use crate::decide::ids::{EndpointId, WorkspaceId};
-use crate::decide::notice::{DisableReason, DropReason};
-use crate::observe::signal::Signal;
 use crate::store::records::{Config, Endpoint, LAYOUTS_MAX, Put};
 
 pub mod create;
 pub mod rotate;
 mod shown;
+mod switch;
 
 pub use create::new_id;
 pub use shown::Shown;
@@ -175,11 +174,7 @@ pub async fn patch(
     ),
 )]
 pub async fn delete(State(api): State<Arc<Api>>, at: AtEndpoint, known: IfMatch) -> Result<StatusCode, Problem> {
-    if known.is_given() {
-        known.admit(api.endpoint(&at.workspace, &at.endpoint).await?.config.version)?;
-    }
-    let count = api.store.delete_endpoint(&at.workspace, &at.endpoint).await?.ok_or_else(Problem::no_endpoint)?;
-    api.dropped(&at, DropReason::EndpointDeleted, count);
+    api.delete_endpoint(&at.workspace, &at.endpoint, &known).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -202,14 +197,8 @@ pub async fn enable(
     at: AtEndpoint,
     Body(enable): Body<Enable>,
 ) -> Result<Tagged<Shown>, Problem> {
-    let before = api.endpoint(&at.workspace, &at.endpoint).await?;
-    api.need_plan(&at.workspace).await?;
     let discard = enable.backlog == Backlog::Discard;
-    let count = api.store.enable(&at.workspace, &at.endpoint, discard).await?.ok_or_else(Problem::no_endpoint)?;
-    if before.disabled.is_some() {
-        api.signals.emit(&Signal::Enabled { workspace: &at.workspace, endpoint: &at.endpoint });
-    }
-    api.dropped(&at, DropReason::Discarded, count);
+    api.enable_endpoint(&at.workspace, &at.endpoint, discard).await?;
     Ok(Shown::tagged(api.endpoint(&at.workspace, &at.endpoint).await?))
 }
 
@@ -227,14 +216,7 @@ pub async fn enable(
     ),
 )]
 pub async fn disable(State(api): State<Arc<Api>>, at: AtEndpoint) -> Result<Tagged<Shown>, Problem> {
-    let before = api.endpoint(&at.workspace, &at.endpoint).await?;
-    if !api.store.disable(&at.workspace, &at.endpoint).await? {
-        return Err(Problem::no_endpoint());
-    }
-    if before.disabled.is_none() {
-        let reason = DisableReason::Manual;
-        api.signals.emit(&Signal::Disabled { workspace: &at.workspace, endpoint: &at.endpoint, reason });
-    }
+    api.disable_endpoint(&at.workspace, &at.endpoint).await?;
     Ok(Shown::tagged(api.endpoint(&at.workspace, &at.endpoint).await?))
 }
 
@@ -349,12 +331,6 @@ impl Api {
                 let detail = format!("{changed}; try again when they are out");
                 Err(Problem::with_field(Code::Conflict, "lanes", detail))
             }
-        }
-    }
-
-    fn dropped(&self, at: &AtEndpoint, reason: DropReason, count: u64) {
-        if count > 0 {
-            self.signals.emit(&Signal::Dropped { reason, count, endpoint: Some(&at.endpoint) });
         }
     }
 

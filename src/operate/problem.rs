@@ -113,6 +113,28 @@ impl Problem {
         Self { status, ..self }
     }
 
+    /// Its status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What goes wrong, in its stable word.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// What the sentence is about, if it is about one field.
+    pub fn field(&self) -> Option<&str> {
+        self.field.as_deref()
+    }
+
+    /// The sentence, without the field's name before it.
+    pub fn sentence(&self) -> &str {
+        let field = self.field.as_deref();
+        let rest = field.and_then(|field| self.detail.strip_prefix(field)?.strip_prefix(": "));
+        rest.unwrap_or(&self.detail)
+    }
+
     /// Nothing is known of such an event at the endpoint.
     pub fn no_event() -> Self {
         Self::new(Code::NotFound, "nothing is known of such an event at this endpoint")
@@ -191,6 +213,8 @@ impl IntoResponse for Problem {
         if status == StatusCode::TOO_MANY_REQUESTS {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(tries::WINDOW.as_secs()));
         }
+        // The console tells it to people, in a page.
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -1,0 +1,53 @@
+//! The console: Settings → Integrations → Webhooks for a workspace's people, and the platform's own pages.
+//!
+//! Pages are made here, of templates (`templates/console`), and work without a script: a form is posted and answered with
+//! a redirect, or with its own page that says what is wrong. htmx, one stylesheet and one small script are in the binary
+//! and make it more comfortable; nothing is loaded from elsewhere, and there is no build step. Rejected: an application
+//! in the browser, which would need one, a second router, and a token where scripts can read it.
+//!
+//! A page is a file here and a template there, with its texts ([`words`]) and its routes, which are merged below, a line
+//! each. Who asks ([`gate`]) and where ([`super::path`]) is settled before a handler begins, as in the API; and what goes
+//! wrong is the API's [`Problem`], told in a page ([`told`]). What a page does is a call of [`Api`].
+
+use std::sync::Arc;
+
+use axum::routing::any;
+use axum::{Router, middleware};
+
+use super::auth::Gate;
+use super::{Api, Code, Problem};
+
+mod actions;
+mod assets;
+mod endpoints;
+mod flash;
+mod gate;
+mod home;
+mod language;
+mod page;
+mod posted;
+mod session;
+mod sign_in;
+mod told;
+mod visit;
+mod words;
+
+/// Where the console is, below the service's base.
+const PLACE: &str = "/console";
+
+/// All pages.
+pub(super) fn console(gate: Gate) -> Router<Arc<Api>> {
+    let inside = Router::new()
+        .merge(home::routes())
+        .merge(endpoints::routes())
+        .merge(actions::routes())
+        .route("/console/{*rest}", any(nothing_here))
+        .route_layer(middleware::from_fn(gate::admit));
+    let outside = Router::new().merge(sign_in::routes(gate.clone())).merge(language::routes());
+    let pages = inside.merge(outside).layer(middleware::from_fn_with_state(gate.api, visit::receive));
+    pages.merge(assets::routes())
+}
+
+async fn nothing_here() -> Problem {
+    Problem::new(Code::NotFound, "there is no such page")
+}
