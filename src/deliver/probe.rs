@@ -33,7 +33,7 @@ pub async fn probe(
         event: Arc::new(event),
         config: Arc::new(endpoint.config),
     };
-    let attempted = Targets::new(sender).send(&lease, at, rand::random()).await;
+    let attempted = Targets::new(sender).send(&lease, at).await;
     let outcome = attempted.answer.outcome(success);
     let (status, excerpt) = match attempted.answer {
         Answer::Status { status, excerpt } => (Some(status), excerpt),

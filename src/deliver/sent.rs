@@ -1,17 +1,18 @@
 //! What was sent, told again: the headers of an attempt that is over.
 //!
-//! They are not kept. They follow from what is: the log's row, the payload, and the secrets, each of which signs from
+//! They are not kept. They follow from what is: the log's row, the event, and the secrets, each of which signs from
 //! the moment that the next older one got its end. What cannot be told any more (a signature by a secret that is
-//! forgotten, or over a body that is) is left out rather than guessed, and so is `traceparent`, whose span was the
-//! attempt's own. Rejected: keeping the headers with each row, which would triple the log.
+//! forgotten, or over a body that is; the trace of an event that is) is left out rather than guessed. Rejected: keeping
+//! the headers with each row, which would triple the log.
 
 use std::time::Duration;
 
 use http::HeaderMap;
 
-use super::send::headers::{self, Outgoing};
+use super::send::headers::{self, Outgoing, Traceparent};
 use super::send::own::OwnHeaders;
 use super::sign::Secret;
+use crate::decide::ids::EndpointId;
 use crate::store::lanes::Waiting;
 use crate::store::records::{AttemptRow, Config, SigningSecret};
 
@@ -21,12 +22,13 @@ pub const OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
 /// What stands in the place of the values of an endpoint's own headers, which are secrets.
 pub const HIDDEN: &str = "(hidden)";
 
-/// The headers of an attempt, by name.
-pub fn headers(row: &AttemptRow, event: Option<&Waiting>, config: &Config) -> HeaderMap {
+/// The headers of an attempt at an endpoint, by name.
+pub fn headers(endpoint: &EndpointId, row: &AttemptRow, event: Option<&Waiting>, config: &Config) -> HeaderMap {
     let at = Duration::from_secs(row.signed_at);
     let own = config.headers.iter().map(|(name, _)| (name.clone(), HIDDEN.to_owned()));
     let own = OwnHeaders::check(own).unwrap_or_default();
     let secrets = if event.is_some() { signing(&config.secrets, at) } else { Vec::new() };
+    let traceparent = event.and_then(|event| Traceparent::parse(event.traceparent.as_deref()?));
     headers::build(&Outgoing {
         event: &row.event_id,
         event_type: &row.event_type,
@@ -34,7 +36,7 @@ pub fn headers(row: &AttemptRow, event: Option<&Waiting>, config: &Config) -> He
         at,
         body: event.map_or(&[], |event| &event.body),
         secrets: &secrets,
-        traceparent: None,
+        traceparent: traceparent.map(|trace| trace.attempt(endpoint, &row.event_id, row.attempt, at)),
         own: &own,
         resend: row.resend,
     })

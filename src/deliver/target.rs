@@ -47,8 +47,8 @@ impl Targets {
         ready.get(endpoint).map(|target| target.config.clone())
     }
 
-    /// Makes the attempt that a lease is for. `at` is when it begins (Unix time), `span` names it in a trace.
-    pub async fn send(&self, lease: &Lease, at: Duration, span: u64) -> Attempted {
+    /// Makes the attempt that a lease is for. `at` is when it begins (Unix time).
+    pub async fn send(&self, lease: &Lease, at: Duration) -> Attempted {
         let target = match self.target(lease) {
             Ok(target) => target,
             // Checked when it was saved: only another release's configuration comes to this.
@@ -58,6 +58,8 @@ impl Targets {
             }
         };
         let event = &lease.event;
+        let traceparent = event.traceparent.as_deref().and_then(Traceparent::parse);
+        let span = |trace: Traceparent| trace.attempt(&lease.lane.endpoint, &event.id, lease.attempt, at);
         let headers = headers::build(&Outgoing {
             event: &event.id,
             event_type: &event.event_type,
@@ -65,7 +67,7 @@ impl Targets {
             at,
             body: &event.body,
             secrets: target.signing(at),
-            traceparent: event.traceparent.as_deref().and_then(Traceparent::parse).map(|trace| trace.child(span)),
+            traceparent: traceparent.map(span),
             own: &target.own,
             resend: event.resend,
         });

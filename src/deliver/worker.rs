@@ -4,9 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rand::rngs::StdRng;
-use rand::{RngCore, SeedableRng};
-
 use super::Tools;
 use super::commits::Commits;
 use super::members::Members;
@@ -65,9 +62,8 @@ pub enum Left {
 
 /// Works on a lane until it is empty, its turn is over, or something went wrong with it. `asked` is when the lease
 /// was asked for (boot time).
-pub async fn work(shared: &Shared, slot: &Slot, mut lease: Box<Lease>, mut asked: Duration, seed: u64) -> Left {
+pub async fn work(shared: &Shared, slot: &Slot, mut lease: Box<Lease>, mut asked: Duration) -> Left {
     let clock = &shared.tools.clock;
-    let mut random = StdRng::seed_from_u64(seed);
     let turn_began = clock.boot();
     let mut events = 0;
     loop {
@@ -78,7 +74,7 @@ pub async fn work(shared: &Shared, slot: &Slot, mut lease: Box<Lease>, mut asked
         }
         let signed_at = clock.unix();
         slot.begin(begin);
-        let attempted = shared.targets.send(&lease, signed_at, random.next_u64()).await;
+        let attempted = shared.targets.send(&lease, signed_at).await;
         slot.end();
         let ended = Ended {
             outcome: attempted.answer.outcome(shared.policy.success),

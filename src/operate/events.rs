@@ -67,7 +67,7 @@ pub async fn get(State(api): State<Arc<Api>>, at: AtEvent) -> Result<Json<EventS
     let config = api.endpoint(&at.workspace, &at.endpoint).await?.config;
     let (event, attempts) = api.event(&at.workspace, &at.endpoint, &at.event).await?.ok_or_else(Problem::no_event)?;
     let headers = attempts.first().map(|newest| {
-        let headers = sent::headers(&newest.row, event.as_ref(), &config);
+        let headers = sent::headers(&at.endpoint, &newest.row, event.as_ref(), &config);
         headers
             .iter()
             .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into()))

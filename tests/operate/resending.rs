@@ -44,7 +44,11 @@ async fn an_event_shows_its_payload_its_headers_as_sent_and_its_attempts(kind: K
     let path = format!("{ENDPOINTS}/{}", made["id"].as_str().unwrap());
     let payload = r#"{"n":1.50,"event_type":"message.sent","event_id":"e1"}"#;
     service.append_body(&path, "e1", payload).await;
-    assert!(service.get(&format!("{path}/events/e1")).await.problem().starts_with("404 not_found "), "it waits unseen");
+    let waits = service.get(&format!("{path}/events/e1")).await;
+    assert!(waits.text.contains(&format!("\"payload\":{payload},")), "{waits:?}");
+    assert_eq!((&waits.body["headers"], &waits.body["attempts"]), (&Value::Null, &json!([])));
+    let again = service.post(&format!("{path}/events/e1/resend"), "").await;
+    assert!(again.problem().starts_with("409 conflict "), "{again:?}");
     service.attempt(&path, Outcome::Failed(Reason::Timeout), Next::RetryAfter(Duration::ZERO)).await;
     service.attempt(&path, Outcome::Delivered, Next::Drop).await;
 
@@ -61,7 +65,8 @@ async fn an_event_shows_its_payload_its_headers_as_sent_and_its_attempts(kind: K
     assert_eq!(
         shown.body["headers"],
         json!({
-            "content-type": "application/json", "user-agent": agent, "webhook-id": "e1", "webhook-timestamp": seconds,
+            "accept": "*/*", "content-type": "application/json", "user-agent": agent, "webhook-id": "e1",
+            "webhook-timestamp": seconds,
             "webhook-signature": format!("v1,{}", standard.as_str()), "x-api-key": "(hidden)",
             "x-webhook-signature": secret.sign_body(payload.as_bytes()).as_str(), "x-webhook-attempt": "2",
             "x-webhook-event": "message.sent",

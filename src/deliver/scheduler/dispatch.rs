@@ -89,13 +89,13 @@ impl Scheduler {
             }
         }
         self.worker_last += 1;
-        let (id, seed) = (self.worker_last, self.random.next_u64());
+        let id = self.worker_last;
         let slot = Arc::new(Slot::default());
         self.busy.insert(lease.lane.clone(), false);
         self.placed.insert(id, Working { slot: slot.clone(), pool, lane: lease.lane.clone() });
         let (shared, notes) = (self.shared.clone(), self.notes.0.clone());
         self.tasks.spawn(async move {
-            let left = worker::work(&shared, &slot, lease, asked, seed).await;
+            let left = worker::work(&shared, &slot, lease, asked).await;
             // When draining nobody listens, and nobody needs to.
             let _ = notes.send(Note::Left { id, left });
         });

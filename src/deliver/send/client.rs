@@ -7,8 +7,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use http::header::ACCEPT;
-use http::{HeaderMap, HeaderValue, Method, Response, Uri};
+use http::{HeaderMap, Method, Response, Uri};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -76,8 +75,6 @@ impl Client {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = Uri::try_from(url.as_str())?;
         *request.headers_mut() = headers;
-        // Some receivers refuse a request that does not say so.
-        request.headers_mut().entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
         Ok(self.0.request(request).await?)
     }
 }

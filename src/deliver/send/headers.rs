@@ -7,11 +7,11 @@ use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use bytes::{BufMut as _, BytesMut};
-use http::header::{CONTENT_TYPE, USER_AGENT};
+use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::own::OwnHeaders;
-use crate::decide::ids::{EventId, EventType};
+use crate::decide::ids::{EndpointId, EventId, EventType, fnv1a};
 use crate::deliver::sign::{SIGNATURE_BYTES, Secret};
 
 /// HMAC of the body, by the endpoint's secret as text.
@@ -48,6 +48,7 @@ pub const OURS: [HeaderName; 10] = [
 /// `User-Agent`.
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("Recadero/", env!("CARGO_PKG_VERSION")));
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const ANYTHING: HeaderValue = HeaderValue::from_static("*/*");
 const TRUE: HeaderValue = HeaderValue::from_static("true");
 
 /// Room for what is not the id, the type and the signatures: digits, a traceparent.
@@ -68,7 +69,7 @@ pub struct Outgoing<'a> {
     pub body: &'a [u8],
     /// The endpoint's secrets, the newest first: two for 24 h after a rotation.
     pub secrets: &'a [Secret],
-    /// This attempt's own span (see [`Traceparent::child`]), when the publisher sent a traceparent.
+    /// This attempt's own span (see [`Traceparent::attempt`]), when the publisher sent a traceparent.
     pub traceparent: Option<Traceparent>,
     /// The endpoint's own headers.
     pub own: &'a OwnHeaders,
@@ -82,10 +83,12 @@ pub fn build(outgoing: &Outgoing<'_>) -> HeaderMap {
     let signatures_bytes = (secrets.len() + 1) * (SIGNATURE_BYTES + "v1, ".len());
     let text_bytes = event.as_str().len() + event_type.as_str().len() + signatures_bytes + SMALL_VALUES_BYTES;
     let mut text = BytesMut::with_capacity(text_bytes);
-    let mut headers = HeaderMap::with_capacity(OURS.len() + own.len());
+    let mut headers = HeaderMap::with_capacity(OURS.len() + 1 + own.len());
 
     headers.insert(CONTENT_TYPE, JSON);
     headers.insert(USER_AGENT, AGENT);
+    // Some receivers refuse a request that does not say so.
+    headers.insert(ACCEPT, ANYTHING);
     if let Some(newest) = secrets.first() {
         text.put_slice(newest.sign_body(body).as_bytes());
         headers.insert(X_WEBHOOK_SIGNATURE, cut(&mut text));
@@ -150,8 +153,11 @@ impl Traceparent {
         (fits && trace != 0 && span != 0).then_some(Self { trace, span, flags: flags & KNOWN_FLAGS })
     }
 
-    /// The same trace, continued in a span of the given id (a random one; 0 is not valid and becomes 1).
-    pub fn child(self, span: u64) -> Self {
+    /// The same trace, continued in one attempt's span. Its id follows from what the attempts log knows of the attempt, so
+    /// that it can be told again without being kept; `at` is its time as signed, of which whole seconds count.
+    pub fn attempt(self, endpoint: &EndpointId, event: &EventId, attempt: u32, at: Duration) -> Self {
+        let span = fnv1a(format!("{endpoint} {event} {attempt} {}", at.as_secs()).as_bytes());
+        // 0 is not valid.
         Self { span: span.max(1), ..self }
     }
 }

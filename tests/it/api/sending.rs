@@ -1,10 +1,18 @@
 //! From the API through RabbitMQ, the store and HTTP to a receiver.
 
-use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
+use lapin::types::AMQPValue;
+use recadero::deliver::sign::Secret;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::rig::publish::{EXCHANGE, headers};
 use crate::rig::receiver::{Answer, Receiver};
 use crate::service::{SOON, Service};
-use recadero::deliver::sign::Secret;
+
+/// A publisher's.
+const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 #[tokio::test]
 async fn an_event_published_over_http_arrives_signed_once() {
@@ -24,14 +32,48 @@ async fn an_event_published_over_http_arrives_signed_once() {
     assert_eq!(ids, ["e1", made["event_id"].as_str().unwrap()]);
     let secret = Secret::parse(&endpoint.secret).unwrap();
     assert_eq!(requests[0].header("x-webhook-signature").unwrap(), secret.sign_body(&requests[0].body).as_str());
+}
 
-    // What the API says was sent is what arrived.
-    let shown = service.of(&endpoint, "GET", "/events/e1", Value::Null).await;
-    assert_eq!(shown["payload"], requests[0].json());
-    for (name, value) in shown["headers"].as_object().unwrap() {
-        assert_eq!(requests[0].header(name), value.as_str(), "{name}");
+#[tokio::test]
+async fn an_events_page_shows_what_was_sent_from_its_arrival_on() {
+    let service = Service::start(&[("RECADERO_TIMEOUT", "60s")]).await;
+    let gate = watch::channel(0).0;
+    let held = gate.clone();
+    let receiver = Receiver::start(move |request| Answer::ok().held(&held, request)).await;
+    let endpoint = service.connect("acme", &receiver.url()).await;
+    for id in ["e1", "e2"] {
+        let traceparent = AMQPValue::LongString(TRACEPARENT.into());
+        let workspace = AMQPValue::LongString("acme".into());
+        let properties = headers(&[("workspace_id", workspace), ("traceparent", traceparent)]);
+        let body = format!(r#"{{"n":"{id}"}}"#);
+        service
+            .publisher
+            .message(EXCHANGE, "message.sent", properties.with_message_id(id.into()), body.as_bytes())
+            .await;
     }
-    assert!(shown["headers"].as_object().unwrap().len() >= 8, "{shown}");
+    receiver.wait_for(1, SOON).await;
+    let page = async |id: &str| service.of(&endpoint, "GET", &format!("/events/{id}"), Value::Null).await;
+    for id in ["e1", "e2"] {
+        let shown = page(id).await;
+        let told = (&shown["payload"]["n"], &shown["attempts"], &shown["headers"]);
+        assert_eq!(told, (&json!(id), &json!([]), &Value::Null));
+    }
+
+    gate.send_replace(usize::MAX);
+    let requests = receiver.wait_for(2, SOON).await;
+    service.until_idle(&endpoint).await;
+    for (request, id) in requests.iter().zip(["e1", "e2"]) {
+        let shown = page(id).await;
+        assert_eq!(shown["payload"], request.json());
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let headers = shown["headers"].as_object().unwrap();
+        let told: BTreeMap<_, _> = headers.iter().map(|(name, value)| (name.clone(), text(value))).collect();
+        let mut sent: BTreeMap<_, _> = request.headers.iter().cloned().collect();
+        // HTTP's own.
+        sent.retain(|name, _| !["host", "content-length"].contains(&name.as_str()));
+        assert_eq!(told, sent);
+        assert!(request.header("traceparent").unwrap().starts_with(&TRACEPARENT[..36]), "{request:?}");
+    }
 }
 
 #[tokio::test]

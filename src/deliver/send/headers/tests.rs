@@ -32,11 +32,12 @@ fn value<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
 }
 
 #[test]
-fn the_headers_are_those_of_the_contract_and_no_others() {
+fn the_headers_are_those_of_the_contract_and_accept() {
     let headers = built(|_| {});
     let mut names: Vec<_> = headers.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
     let expected = [
+        "accept",
         "content-type",
         "user-agent",
         "webhook-id",
@@ -98,10 +99,19 @@ fn later_attempts_and_resent_events_say_so() {
 #[test]
 fn the_publishers_trace_is_continued_in_a_span_of_its_own() {
     let publisher = Traceparent::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap();
-    let headers = built(|outgoing| outgoing.traceparent = Some(publisher.child(0xabc)));
-    assert_eq!(value(&headers, "traceparent"), Some("00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000abc-01"));
-    assert_ne!(publisher.child(0).to_string(), publisher.to_string());
-    assert!(Traceparent::parse(&publisher.child(0).to_string()).is_some(), "a span id is never 0");
+    let span = |endpoint: &str, event: &str, attempt, at| {
+        publisher.attempt(&EndpointId::trusted(endpoint), &EventId::trusted(event), attempt, at)
+    };
+    let first = span("ep_a", "evt_1", 1, AT);
+    let headers = built(|outgoing| outgoing.traceparent = Some(first));
+    // Frozen: what another release sent is told by this one.
+    assert_eq!(value(&headers, "traceparent"), Some("00-4bf92f3577b34da6a3ce929d0e0e4736-84a4c9142383a001-01"));
+    assert_eq!(first, span("ep_a", "evt_1", 1, Duration::from_secs(AT.as_secs())), "whole seconds count");
+    let second = AT + Duration::from_secs(1);
+    for other in [span("ep_b", "evt_1", 1, AT), span("ep_a", "evt_2", 1, AT), span("ep_a", "evt_1", 2, AT)] {
+        assert_ne!(first, other);
+    }
+    assert_ne!(first, span("ep_a", "evt_1", 1, second));
 }
 
 #[test]
