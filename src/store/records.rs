@@ -117,8 +117,9 @@ pub trait Records: Send + Sync {
         limit: usize,
     ) -> Result<DroppedSpan>;
 
-    /// An event whose payload this endpoint still has: delivered and kept, dropped, or a lane's current one; in this
-    /// order, and the one delivered last, if several have its id.
+    /// An event whose payload this endpoint still has: delivered and kept, dropped, a lane's current one, or one that
+    /// waits; in this order, and the one delivered last or numbered lowest, if several have its id. For one that is not
+    /// there all that wait are looked at, in bounded steps.
     async fn payload(&self, workspace: &WorkspaceId, endpoint: &EndpointId, event: &EventId)
     -> Result<Option<Waiting>>;
 

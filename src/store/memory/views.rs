@@ -121,8 +121,11 @@ impl State {
     pub fn payload(&self, workspace: &WorkspaceId, endpoint: &EndpointId, event: &EventId) -> Option<Waiting> {
         let endpoint = self.endpoint_state(workspace, endpoint)?;
         let current = || endpoint.lanes.values().filter_map(|lane| lane.current.as_ref()).map(|current| &current.event);
+        let queued = || endpoint.lanes.values().flat_map(|lane| &lane.queue).filter(|(_, queued)| queued.id == *event);
         let found = endpoint.kept.get(event).map(|(_, event)| event).or_else(|| endpoint.dropped.get(event));
-        found.or_else(|| current().find(|current| current.id == *event)).map(|event| Waiting::clone(event))
+        let found = found.or_else(|| current().find(|current| current.id == *event));
+        let found = found.or_else(|| queued().min_by_key(|(seq, _)| *seq).map(|(_, event)| event));
+        found.map(|event| Waiting::clone(event))
     }
 
     /// Bytes of the bodies that wait or can be resent.

@@ -202,18 +202,23 @@ impl RedisStore {
         endpoint: &EndpointId,
         event: &EventId,
     ) -> Result<Option<Waiting>> {
-        let (frame, _) = self.whole(self.partition(workspace), workspace, endpoint).await?;
-        if frame.lanes() == 0 {
-            return Ok(None);
+        // Each step goes on among higher numbers: there are at most as many as events wait.
+        let mut from = 0;
+        loop {
+            let (frame, _) = self.whole(self.partition(workspace), workspace, endpoint).await?;
+            if frame.lanes() == 0 {
+                return Ok(None);
+            }
+            let mut call = self.call(&scripts::PAYLOAD, &frame);
+            call.arg(event.to_string()).arg(from.to_string());
+            let mut answer = list(self.run("payload", &call).await?)?.into_iter();
+            let mut next = || answer.next().unwrap_or_default();
+            match text(next())?.as_str() {
+                "found" => return entry::read(bytes(next())?, bytes(next())?).map(|(_, event)| Some(event)),
+                "more" => from = number(next())?,
+                _ => return Ok(None),
+            }
         }
-        let mut call = self.call(&scripts::PAYLOAD, &frame);
-        call.arg(event.to_string());
-        let found = list(self.run("payload", &call).await?)?;
-        if found.is_empty() {
-            return Ok(None);
-        }
-        let [event, shared] = exactly(Value::Array(found))?;
-        entry::read(bytes(event)?, bytes(shared)?).map(|(_, event)| Some(event))
     }
 
     pub(super) async fn resend_events(

@@ -22,7 +22,8 @@ promises! {
     statistics_count_by_the_hour,
     statistics_show_the_last_24_hours,
     payloads_of_the_last_delivered_events_are_kept,
-    a_payload_is_there_while_current_kept_or_dropped,
+    a_payload_is_there_while_its_event_waits_is_tried_kept_or_dropped,
+    a_payload_is_found_among_many_that_wait,
     dropped_events_are_paged_by_their_numbers,
     dropped_events_are_found_by_when_they_were_dropped,
     an_unknown_endpoint_has_nothing_to_show,
@@ -164,18 +165,39 @@ async fn payloads_of_the_last_delivered_events_are_kept(open: &Open) {
     assert!(payload("even-2").await.is_some());
 }
 
-async fn a_payload_is_there_while_current_kept_or_dropped(open: &Open) {
+async fn a_payload_is_there_while_its_event_waits_is_tried_kept_or_dropped(open: &Open) {
     let world = World::with_endpoint(open, "ep_a").await;
     let has = async |id| world.store.payload(&ws("w"), &ep("ep_a"), &ev(id)).await.expect("payload").is_some();
     world.publish(&["1", "2"]).await;
-    assert_eq!((has("1").await, has("2").await), (false, false), "they wait");
+    assert_eq!((has("1").await, has("2").await), (true, true), "they wait");
     let lease = world.lease(&lane("ep_a")).await;
-    assert_eq!((has("1").await, has("2").await), (true, false));
+    assert_eq!((has("1").await, has("2").await), (true, true), "one is tried, and one waits behind it");
     world.commit(&Commit { next: Next::Drop, ..world.end(&lease, failed()) }).await;
     assert!(has("1").await, "it was dropped");
     assert_eq!(world.deliver_all().await, ["2"]);
     assert!(has("2").await, "it was delivered");
     assert!(!has("3").await);
+}
+
+async fn a_payload_is_found_among_many_that_wait(open: &Open) {
+    let world = World::open(open).await;
+    world.connect("ep_a", 3).await;
+    let names: Vec<String> = (0..2_500).map(|number| format!("e{number}")).collect();
+    // Lanes without any event between their first and their last ones, one of them long.
+    world.publish_of("first", 1).await;
+    world.publish_of("other", 2).await;
+    for group in names.chunks(100) {
+        world.publish(&group.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    }
+    world.publish_of("last", 1).await;
+    let body = async |id: &str| {
+        let found = world.store.payload(&ws("w"), &ep("ep_a"), &ev(id)).await.expect("payload");
+        found.map(|event| String::from_utf8_lossy(&event.body).into_owned())
+    };
+    for id in ["first", "other", "e0", "e999", "e1000", "e1001", "e2499", "last"] {
+        assert_eq!(body(id).await, Some(format!("{{\"id\":\"{id}\"}}")), "{id}");
+    }
+    assert_eq!(body("e2500").await, None);
 }
 
 async fn dropped_events_are_paged_by_their_numbers(open: &Open) {
