@@ -7,6 +7,7 @@
 //! - `plan`: which events there are, and who hears them;
 //! - `load` publishes, `receiver` receives, `tally` checks;
 //! - `service`: the service under measurement, `forwarder`: what it is compared with, `run`: one run of either;
+//! - `waiting`: events that wait in other lanes meanwhile;
 //! - `usage`, `report`, `comparison`: what it cost.
 //!
 //! Rejected: wiring the parts in this process, as `dev` does. The load would share its runtime and its figures.
@@ -21,6 +22,7 @@ mod run;
 mod service;
 mod tally;
 mod usage;
+mod waiting;
 
 use std::fmt;
 
@@ -50,6 +52,9 @@ pub struct Options {
     /// order, store, retries or log
     #[arg(long, help_heading = "Load")]
     limit: bool,
+    /// Events that the forwarder posts at once, with --limit; 1 for HTTP one by one, which a single lane compares with
+    #[arg(long, default_value_t = forwarder::AT_ONCE, requires = "limit", value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Load")]
+    limit_at_once: u16,
     /// Turns of each, with --limit
     #[arg(long, default_value_t = 3, requires = "limit", value_parser = clap::value_parser!(u32).range(1..=100), help_heading = "Load")]
     turns: u32,
@@ -87,7 +92,15 @@ pub struct Load {
     /// Events per second, and how late they arrive; 0 fills the queue before and measures how fast it is drained
     #[arg(long, default_value_t = Self::default().rate)]
     rate: u32,
-    /// Share of the endpoints that never answer, such as 0.2; events for them are neither waited for nor counted
+    /// Events that wait in other lanes meanwhile, those of disabled endpoints in the same workspaces; also tells what one
+    /// takes of Redis's memory
+    #[arg(long, default_value_t = Self::default().waiting, value_parser = clap::value_parser!(u64).range(0..=100_000_000))]
+    waiting: u64,
+    /// Processes of `recadero serve`
+    #[arg(long, default_value_t = Self::default().processes, value_parser = clap::value_parser!(u16).range(1..=16))]
+    processes: u16,
+    /// Share of the endpoints that never answer, such as 0.2; events for them are neither waited for nor counted. With
+    /// --rate all begin to hang at once, and the first second is told apart
     #[arg(long, default_value_t = Self::default().hanging)]
     hanging: f64,
     /// Share of the endpoints that always answer 500, such as 0.2; events for them are neither waited for nor counted
@@ -107,6 +120,8 @@ impl Default for Load {
             fan_out: 1,
             workspaces: 1,
             rate: 0,
+            waiting: 0,
+            processes: 1,
             hanging: 0.0,
             failing: 0.0,
         }
@@ -122,13 +137,20 @@ impl Load {
 
 impl fmt::Display for Load {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { endpoints, active, events, payload, lanes, fan_out, workspaces, rate, hanging, failing } = self;
+        let Self { endpoints, active, events, payload, lanes, fan_out, workspaces, rate, .. } = self;
+        let Self { waiting, processes, hanging, failing, .. } = self;
         let endpoints = active.map_or(endpoints.to_string(), |active| format!("{active} active ones of {endpoints}"));
         write!(
             f,
             "{events} events of {payload} bytes, each to {fan_out} of {endpoints} endpoints with {lanes} lanes in "
         )?;
         write!(f, "{workspaces} workspaces; {hanging} of the endpoints hang, {failing} fail; ")?;
+        if *waiting > 0 {
+            write!(f, "{waiting} more events wait; ")?;
+        }
+        if *processes > 1 {
+            write!(f, "{processes} processes; ")?;
+        }
         match rate {
             0 => write!(f, "a filled queue is drained"),
             rate => write!(f, "{rate} events per second"),
@@ -148,7 +170,13 @@ async fn bench(options: Options) -> anyhow::Result<()> {
         !options.limit || options.load.can_be_forwarded(),
         "--limit compares where every endpoint answers, --fan-out is 1 and --lanes is 1"
     );
-    let run = Run { load: options.load, plan, given: options.serve, rabbitmq: options.rabbitmq_pid };
+    let run = Run {
+        load: options.load,
+        plan,
+        given: options.serve,
+        rabbitmq: options.rabbitmq_pid,
+        at_once: options.limit_at_once,
+    };
     if !options.limit {
         let report = run.run(Subject::Service, &stop).await?;
         print(&report, options.json)?;

@@ -41,6 +41,18 @@ async fn order_per_contact_and_the_share_of_bad_endpoints_are_kept_under_load() 
     let report = bench(&[&load[..], &["--hanging", "0.1", "--failing", "0.1", "--rate", "1000"]].concat()).await;
     assert_eq!(report["order"]["right"], true);
     assert!(report["latency_ms"]["p50"].as_f64() > Some(0.0), "{report}");
+    assert!(report["latency_first_second_ms"]["p50"].as_f64() > Some(0.0), "{report}");
+}
+
+#[tokio::test]
+async fn events_that_wait_and_a_second_process_change_nothing_of_it() {
+    let report = bench(&["--events", "3000", "--waiting", "2000", "--processes", "2", "--workspaces", "5"]).await;
+    assert_eq!(report["order"]["right"], true);
+    assert_eq!(report["deliveries"], 3_000, "those that wait are not delivered");
+    let bytes = |what: &str| report["redis"][what].as_f64().unwrap_or_else(|| panic!("{what}: {report}"));
+    assert!(bytes("bytes_per_waiting_event") > 1_024.0, "{report}");
+    assert!(bytes("bytes_per_endpoint") > 0.0 && bytes("bytes_per_id_seen") > 16.0, "{report}");
+    assert!(report["first_tenth_per_second"].as_f64() > Some(0.0), "{report}");
 }
 
 #[tokio::test]

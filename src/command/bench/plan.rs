@@ -56,7 +56,7 @@ pub struct Plan {
 pub enum Behaviour {
     /// 200, at once.
     Answers,
-    /// Nothing, for as long as it takes.
+    /// Nothing, for as long as it takes, once it is measured.
     Hangs,
     /// 500, at once.
     Fails,

@@ -61,7 +61,9 @@ async fn receive(request: Request<Incoming>, plan: Plan, tally: &Tally) -> Resul
         }
         Behaviour::Fails => StatusCode::INTERNAL_SERVER_ERROR,
         Behaviour::Hangs => {
-            tokio::time::sleep(HANG).await;
+            if tally.is_hanging() {
+                tokio::time::sleep(HANG).await;
+            }
             StatusCode::OK
         }
     };

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::Load;
 use super::run::Subject;
 use super::tally::Counts;
-use super::usage::Scripts;
+use super::usage::{Memory, Scripts};
 
 /// Everything that is counted from outside, at one moment.
 #[derive(Clone, Copy, Default, Debug)]
@@ -32,7 +32,12 @@ pub struct Report {
     deliveries: u64,
     seconds: f64,
     deliveries_per_second: f64,
+    /// How fast the first and the last tenth of a filled queue came.
+    first_tenth_per_second: Option<f64>,
+    last_tenth_per_second: Option<f64>,
     latency_ms: Option<Latency>,
+    /// With --hanging: of the first second, which is then no part of the other.
+    latency_first_second_ms: Option<Latency>,
     cpu_us_per_delivery: Cpu,
     /// Processor time of who delivers, by the second.
     service_cores: Option<f64>,
@@ -63,6 +68,8 @@ struct Cpu {
 struct Redis {
     script_calls_per_delivery: f64,
     us_per_script_call: f64,
+    #[serde(flatten)]
+    memory: Memory,
 }
 
 #[derive(Debug, Serialize)]
@@ -77,7 +84,7 @@ struct Order {
 
 impl Report {
     /// Sums up what was counted between two moments.
-    pub fn new(load: Load, subject: Subject, counts: &Counts, from: &Reading, to: &Reading) -> Self {
+    pub fn new(load: Load, subject: Subject, counts: &Counts, from: &Reading, to: &Reading, memory: Memory) -> Self {
         let deliveries = to.delivered - from.delivered;
         let each = deliveries.max(1) as f64;
         let seconds = counts.span.as_secs_f64();
@@ -90,7 +97,10 @@ impl Report {
             deliveries,
             seconds,
             deliveries_per_second: deliveries as f64 / seconds.max(1e-6),
-            latency_ms: (!counts.latencies.is_empty()).then(|| Latency::of(&counts.latencies)),
+            first_tenth_per_second: counts.first_tenth_per_second,
+            last_tenth_per_second: counts.last_tenth_per_second,
+            latency_ms: Latency::of(&counts.latencies),
+            latency_first_second_ms: Latency::of(&counts.latencies_at_first),
             cpu_us_per_delivery: Cpu {
                 service: cost(from.service, to.service),
                 redis: cost(from.redis, to.redis),
@@ -101,6 +111,7 @@ impl Report {
             redis: Redis {
                 script_calls_per_delivery: calls as f64 / each,
                 us_per_script_call: inside.as_secs_f64() * 1e6 / calls.max(1) as f64,
+                memory,
             },
             service_resident_bytes: to.resident,
             service_resident_max_bytes: to.resident_max,
@@ -165,10 +176,11 @@ impl Report {
 }
 
 impl Latency {
-    fn of(micros: &Histogram<u64>) -> Self {
+    /// Of at least one delivery.
+    fn of(micros: &Histogram<u64>) -> Option<Self> {
         let ms = |us: u64| us as f64 / 1e3;
         let at = |quantile| ms(micros.value_at_quantile(quantile));
-        Self { p50: at(0.50), p90: at(0.90), p99: at(0.99), max: ms(micros.max()) }
+        (!micros.is_empty()).then(|| Self { p50: at(0.50), p90: at(0.90), p99: at(0.99), max: ms(micros.max()) })
     }
 }
 
@@ -179,8 +191,14 @@ impl fmt::Display for Report {
         writeln!(f, "{load}")?;
         writeln!(f, "deliveries per second   {:.0}", self.deliveries_per_second)?;
         writeln!(f, "  deliveries, time      {} in {:.2} s", self.deliveries, self.seconds)?;
-        if let Some(Latency { p50, p90, p99, max }) = &self.latency_ms {
-            writeln!(f, "latency                 p50 {p50:.1}  p90 {p90:.1}  p99 {p99:.1}  max {max:.1} ms")?;
+        if let (Some(first), Some(last)) = (self.first_tenth_per_second, self.last_tenth_per_second) {
+            writeln!(f, "  first, last tenth     {first:.0}, {last:.0} per second")?;
+        }
+        let latencies = [("latency  ", &self.latency_ms), ("  1st second", &self.latency_first_second_ms)];
+        for (name, Latency { p50, p90, p99, max }) in
+            latencies.iter().filter_map(|(name, it)| Some((name, it.as_ref()?)))
+        {
+            writeln!(f, "{name:<24}p50 {p50:.1}  p90 {p90:.1}  p99 {p99:.1}  max {max:.1} ms")?;
         }
         writeln!(f, "CPU per delivery")?;
         writeln!(f, "  recadero serve        {}", figure(cpu.service))?;
@@ -192,6 +210,15 @@ impl fmt::Display for Report {
         }
         writeln!(f, "Redis scripts           {:.3} calls per delivery", redis.script_calls_per_delivery)?;
         writeln!(f, "  inside one            {:.1} µs", redis.us_per_script_call)?;
+        let Memory { bytes_per_endpoint, bytes_per_waiting_event, bytes_per_id_seen } = redis.memory;
+        let takes = [
+            ("Redis, an endpoint", bytes_per_endpoint),
+            ("  a waiting event", bytes_per_waiting_event),
+            ("  an id seen", bytes_per_id_seen),
+        ];
+        for (name, bytes) in takes.iter().filter_map(|(name, bytes)| Some((name, (*bytes)?))) {
+            writeln!(f, "{name:<24}{bytes:.0} bytes")?;
+        }
         if let (Some(now), Some(most)) = (self.service_resident_bytes, self.service_resident_max_bytes) {
             let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
             writeln!(f, "memory of serve         {:.1} MiB, at most {:.1} MiB", mib(now), mib(most))?;

@@ -15,7 +15,7 @@ use super::receiver;
 use super::report::{Reading, Report};
 use super::service::{self, Place, Served};
 use super::tally::{Measured, Tally};
-use super::usage::{Process, Redis};
+use super::usage::{Memory, Process, Redis};
 use crate::clock::Clock;
 use crate::config::{ConfigError, ServeOptions};
 
@@ -51,6 +51,8 @@ pub struct Run {
     pub given: ServeOptions,
     /// RabbitMQ's process.
     pub rabbitmq: Option<u32>,
+    /// Events that the forwarder posts at once.
+    pub at_once: u16,
 }
 
 impl Run {
@@ -102,10 +104,10 @@ impl Measuring<'_> {
         // With a rate, one event of each group goes before, so that caches and connections are there.
         let warm_up = if self.run.load.rate == 0 { 0 } else { self.run.plan.active_groups() };
         let events = warm_up + self.run.load.events;
-        let tally = Arc::new(Tally::new(self.run.plan, events, self.clock.clone())?);
+        let tally = Arc::new(Tally::new(&self.run.load, self.run.plan, events, self.clock.clone())?);
         let receivers = receiver::start(self.run.plan, Arc::clone(&tally)).await.context("the receivers")?;
         let mut redis = Redis::connect(redis_url).await?;
-        place.set_up(self.run.plan, receivers, &self.clock).await?;
+        let memory = self.prepare(place, receivers, &mut redis).await?;
         let publisher = Publisher::connect(amqp_url, &self.name, self.run.plan).await?;
 
         let from = if self.run.load.rate == 0 {
@@ -129,18 +131,34 @@ impl Measuring<'_> {
         };
         tokio::time::sleep(SETTLE).await;
         let to = self.read(&tally, &mut redis).await?;
-        Ok(Report::new(self.run.load, self.subject, &tally.counts(), &from, &to))
+        Ok(Report::new(self.run.load, self.subject, &tally.counts(), &from, &to, memory))
+    }
+
+    /// Sets everything up that is there before the first event, and sees what that takes of Redis's memory.
+    async fn prepare(&self, place: &Place, receivers: SocketAddr, redis: &mut Redis) -> anyhow::Result<Memory> {
+        let empty = redis.used().await?;
+        place.set_up(self.run.plan, receivers, &self.clock).await?;
+        let set_up = redis.used().await?;
+        let events = self.run.load.waiting;
+        place.wait(self.run.plan, events, receivers, &self.clock).await?;
+        let ids = redis.sets(&self.name).await?;
+        let filled = redis.used().await?;
+        let each = |bytes: u64, count: u64| (count > 0).then(|| bytes as f64 / count as f64);
+        Ok(Memory {
+            bytes_per_endpoint: each(set_up.saturating_sub(empty), self.run.load.endpoints),
+            bytes_per_waiting_event: each(filled.saturating_sub(set_up).saturating_sub(ids.bytes), events),
+            bytes_per_id_seen: each(ids.bytes, ids.members),
+        })
     }
 
     fn start(&self, place: &Place, receivers: SocketAddr, amqp_url: &str) -> anyhow::Result<Served> {
+        let load = &self.run.load;
         match self.subject {
-            Subject::Service => Served::service(&self.serve),
-            Subject::Forwarder => Served::forwarder(
-                amqp_url,
-                &place.queue(),
-                receivers,
-                self.run.load.active.unwrap_or(self.run.load.endpoints),
-            ),
+            Subject::Service => Served::service(&self.serve, load.processes),
+            Subject::Forwarder => {
+                let endpoints = load.active.unwrap_or(load.endpoints);
+                Served::forwarder(amqp_url, &place.queue(), receivers, endpoints, self.run.at_once)
+            }
         }
     }
 
@@ -155,12 +173,12 @@ impl Measuring<'_> {
     }
 
     async fn read(&self, tally: &Tally, redis: &mut Redis) -> anyhow::Result<Reading> {
-        let process = self.served.as_ref().map(|served| served.process);
+        let served = self.served.as_ref();
         Ok(Reading {
             delivered: tally.delivered(),
-            service: process.and_then(Process::cpu),
-            resident: process.and_then(Process::resident),
-            resident_max: process.and_then(Process::resident_max),
+            service: served.and_then(|served| served.all(Process::cpu)),
+            resident: served.and_then(|served| served.all(Process::resident)),
+            resident_max: served.and_then(|served| served.all(Process::resident_max)),
             redis: redis.process.and_then(Process::cpu),
             rabbitmq: self.rabbitmq.and_then(Process::cpu),
             bench: Process(std::process::id()).cpu(),

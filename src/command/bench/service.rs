@@ -9,11 +9,13 @@ use tokio::process::{Child, Command};
 
 use super::plan::Plan;
 use super::usage::Process;
+use super::waiting;
 use crate::clock::Clock;
 use crate::command::serve::store_options;
 use crate::config::{Amqp, ServeOptions, Settings};
 use crate::consume::amqp::{self, AmqpUrl};
 use crate::consume::topology::Topology;
+use crate::decide::ids::EventType;
 use crate::deliver::sign::Secret;
 use crate::observe::signal::{Signals, Tap};
 use crate::store::records::{Config, Put, Records, SigningSecret, Workspace};
@@ -43,7 +45,8 @@ pub fn options(given: ServeOptions, name: &str, plan: &Plan) -> ServeOptions {
         ("allow-nets", "127.0.0.0/8"),
         ("allow-ports", "all"),
         ("egress-proxy", ""),
-        ("log", "warn,lapin=off"),
+        // Endpoints are disabled for --waiting, and nobody has to be told by mail.
+        ("log", "warn,lapin=off,recadero::notify=error"),
         ("log-format", "text"),
     ])
 }
@@ -68,7 +71,7 @@ impl Place {
     /// Declares the queues and sets workspaces and endpoints.
     pub async fn set_up(&self, plan: Plan, receivers: SocketAddr, clock: &Clock) -> anyhow::Result<()> {
         amqp::prepare(&self.url, &self.topology, true).await?;
-        let now_ms = u64::try_from(clock.unix().as_millis())?;
+        let now_ms = now_ms(clock)?;
         let mut tasks = tokio::task::JoinSet::new();
         for number in 0..plan.workspaces() {
             if tasks.len() == WORKSPACES_AT_ONCE {
@@ -82,6 +85,11 @@ impl Place {
             done??;
         }
         Ok(())
+    }
+
+    /// Lets so many events wait in lanes of disabled endpoints.
+    pub async fn wait(&self, plan: Plan, events: u64, receivers: SocketAddr, clock: &Clock) -> anyhow::Result<()> {
+        waiting::fill(&self.store, plan, events, receivers, now_ms(clock)?, self.settings.store.partitions).await
     }
 
     /// The queue that events wait in; there is one.
@@ -110,68 +118,97 @@ async fn set_workspace(
     store.put_workspace(&workspace, &record).await?;
     for index in plan.endpoints_of(number) {
         let (_, endpoint, event_type) = plan.endpoint(index);
-        let text = Secret::from_random(rand::random()).expose().to_owned();
-        let config = Config {
-            version: 1,
-            url: format!("http://{receivers}/{index}"),
-            events: vec![event_type],
-            description: String::new(),
-            lanes: plan.lanes(),
-            headers: Vec::new(),
-            secrets: vec![SigningSecret { text, until_ms: None }],
-            created_ms: now_ms,
-            updated_ms: now_ms,
-        };
+        let config = configuration(receivers, index, event_type, plan.lanes(), now_ms);
         let put = store.put_endpoint(&workspace, &endpoint, &config).await?;
         ensure!(put == Put::Done, "endpoint {index} could not be set: {put:?}");
     }
     Ok(())
 }
 
-/// A running process that delivers; dropping it kills it.
+/// The configuration of an endpoint that is a path of the receivers.
+pub fn configuration(receivers: SocketAddr, path: u64, event_type: EventType, lanes: u16, now_ms: u64) -> Config {
+    let text = Secret::from_random(rand::random()).expose().to_owned();
+    Config {
+        version: 1,
+        url: format!("http://{receivers}/{path}"),
+        events: vec![event_type],
+        description: String::new(),
+        lanes,
+        headers: Vec::new(),
+        secrets: vec![SigningSecret { text, until_ms: None }],
+        created_ms: now_ms,
+        updated_ms: now_ms,
+    }
+}
+
+fn now_ms(clock: &Clock) -> anyhow::Result<u64> {
+    Ok(u64::try_from(clock.unix().as_millis())?)
+}
+
+/// Running processes that deliver; dropping it kills them.
 pub struct Served {
-    child: Child,
-    /// The process.
-    pub process: Process,
+    children: Vec<Child>,
+    processes: Vec<Process>,
 }
 
 impl Served {
-    /// Starts this very program as the service.
-    pub fn service(options: &ServeOptions) -> anyhow::Result<Self> {
-        Self::start("serve", [], options.environment())
+    /// Starts this very program as the service, so many times.
+    pub fn service(options: &ServeOptions, processes: u16) -> anyhow::Result<Self> {
+        let started = (0..processes).map(|_| start("serve", [], options.environment()));
+        Self::of(started.collect::<anyhow::Result<_>>()?)
     }
 
     /// Starts it as the bare forwarder.
-    pub fn forwarder(amqp_url: &str, queue: &str, receivers: SocketAddr, endpoints: u64) -> anyhow::Result<Self> {
-        let arguments =
-            [format!("--queue={queue}"), format!("--receivers=http://{receivers}"), format!("--endpoints={endpoints}")];
-        Self::start("forward", arguments, [("RECADERO_AMQP_URL".to_owned(), amqp_url)])
+    pub fn forwarder(
+        amqp_url: &str,
+        queue: &str,
+        receivers: SocketAddr,
+        endpoints: u64,
+        at_once: u16,
+    ) -> anyhow::Result<Self> {
+        let arguments = [
+            format!("--queue={queue}"),
+            format!("--receivers={receivers}"),
+            format!("--endpoints={endpoints}"),
+            format!("--at-once={at_once}"),
+        ];
+        Self::of(vec![start("forward", arguments, [("RECADERO_AMQP_URL".to_owned(), amqp_url)])?])
     }
 
-    fn start(
-        command: &str,
-        arguments: impl IntoIterator<Item = String>,
-        environment: impl IntoIterator<Item = (String, impl AsRef<OsStr>)>,
-    ) -> anyhow::Result<Self> {
-        let name = command;
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg(name).args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RECADERO_")) {
-            command.env_remove(name);
-        }
-        let child =
-            command.envs(environment).spawn().with_context(|| format!("recadero {name} could not be started"))?;
-        let process = Process(child.id().context("it has ended at once")?);
-        Ok(Self { child, process })
+    fn of(children: Vec<Child>) -> anyhow::Result<Self> {
+        let ids: Option<Vec<_>> = children.iter().map(|child| child.id().map(Process)).collect();
+        Ok(Self { children, processes: ids.context("it has ended at once")? })
+    }
+
+    /// The sum of a figure over all processes.
+    pub fn all<T: std::iter::Sum>(&self, figure: impl Fn(Process) -> Option<T>) -> Option<T> {
+        self.processes.iter().map(|process| figure(*process)).sum()
     }
 
     /// Waits for an end that nobody asked for.
     pub async fn ended(&mut self) -> std::io::Result<ExitStatus> {
-        self.child.wait().await
+        let waits = self.children.iter_mut().map(|child| Box::pin(child.wait()));
+        futures_util::future::select_all(waits).await.0
     }
 
-    /// Kills it. What it leaves is deleted with all the rest, so there is nothing to finish.
+    /// Kills them. What they leave is deleted with all the rest, so there is nothing to finish.
     pub async fn end(mut self) -> std::io::Result<()> {
-        self.child.kill().await
+        for child in &mut self.children {
+            child.kill().await?;
+        }
+        Ok(())
     }
+}
+
+fn start(
+    name: &str,
+    arguments: impl IntoIterator<Item = String>,
+    environment: impl IntoIterator<Item = (String, impl AsRef<OsStr>)>,
+) -> anyhow::Result<Child> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg(name).args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RECADERO_")) {
+        command.env_remove(name);
+    }
+    command.envs(environment).spawn().with_context(|| format!("recadero {name} could not be started"))
 }

@@ -10,11 +10,15 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use tokio::sync::Notify;
 
+use super::Load;
 use super::plan::Plan;
 use crate::clock::Clock;
 
 /// The longest latency that is told from longer ones, in microseconds.
 const LATENCY_US_MAX: u64 = 600_000_000;
+
+/// The time after endpoints have begun to hang that is told apart.
+const AT_FIRST: Duration = Duration::from_secs(1);
 
 /// The clock and the counts of one run.
 pub struct Tally {
@@ -31,9 +35,21 @@ pub struct Tally {
     unknown: AtomicU64,
     first_us: AtomicU64,
     last_us: AtomicU64,
+    /// When each tenth of what is expected was complete.
+    tenths_us: [AtomicU64; 10],
     measured: OnceLock<Measured>,
-    latencies: Mutex<Histogram<u64>>,
+    /// Whether nothing is measured before [`Tally::measure`].
+    is_paced: bool,
+    /// How long the beginning is that is told apart.
+    at_first: Duration,
+    latencies: Mutex<Latencies>,
     progress: Notify,
+}
+
+/// How late events came, in microseconds: those of the beginning, and all after.
+struct Latencies {
+    at_first: Histogram<u64>,
+    after: Histogram<u64>,
 }
 
 /// From which event on it is measured how late they come.
@@ -65,12 +81,16 @@ pub struct Counts {
     pub unknown: u64,
     /// From the first arrival to the last.
     pub span: Duration,
+    pub first_tenth_per_second: Option<f64>,
+    pub last_tenth_per_second: Option<f64>,
+    pub latencies_at_first: Histogram<u64>,
     pub latencies: Histogram<u64>,
 }
 
 impl Tally {
     /// Nothing has arrived yet of so many events.
-    pub fn new(plan: Plan, events: u64, clock: Clock) -> anyhow::Result<Self> {
+    pub fn new(load: &Load, plan: Plan, events: u64, clock: Clock) -> anyhow::Result<Self> {
+        let latencies = || Histogram::new_with_max(LATENCY_US_MAX, 3);
         Ok(Self {
             expected: plan.deliveries(events)?,
             arrived: zeros(plan.places(events).div_ceil(64)),
@@ -81,8 +101,11 @@ impl Tally {
             unknown: AtomicU64::new(0),
             first_us: AtomicU64::new(0),
             last_us: AtomicU64::new(0),
+            tenths_us: Default::default(),
             measured: OnceLock::new(),
-            latencies: Mutex::new(Histogram::new_with_max(LATENCY_US_MAX, 3)?),
+            is_paced: load.rate > 0,
+            at_first: if load.hanging > 0.0 { AT_FIRST } else { Duration::ZERO },
+            latencies: Mutex::new(Latencies { at_first: latencies()?, after: latencies()? }),
             progress: Notify::new(),
             plan,
             clock,
@@ -111,11 +134,21 @@ impl Tally {
         let _ = self.first_us.compare_exchange(0, now_us, Ordering::Relaxed, Ordering::Relaxed);
         self.last_us.fetch_max(now_us, Ordering::Relaxed);
         if let Some(measured) = self.measured.get().filter(|measured| number >= measured.from) {
-            let late = now.saturating_sub(measured.due(number)).as_micros();
-            let late = u64::try_from(late).unwrap_or(u64::MAX);
-            self.latencies.lock().unwrap_or_else(PoisonError::into_inner).saturating_record(late);
+            let due = measured.due(number);
+            let late = u64::try_from(now.saturating_sub(due).as_micros()).unwrap_or(u64::MAX);
+            let mut latencies = self.latencies.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_first = due.saturating_sub(measured.begin) < self.at_first;
+            let histogram = if is_first { &mut latencies.at_first } else { &mut latencies.after };
+            histogram.saturating_record(late);
         }
-        if self.distinct.fetch_add(1, Ordering::Relaxed) + 1 == self.expected {
+        let (count, tenth) = (self.distinct.fetch_add(1, Ordering::Relaxed) + 1, self.tenth());
+        if tenth > 0
+            && count.is_multiple_of(tenth)
+            && let Some(place) = self.tenths_us.get(index(count / tenth - 1))
+        {
+            place.store(now_us, Ordering::Relaxed);
+        }
+        if count == self.expected {
             self.progress.notify_waiters();
         }
     }
@@ -123,6 +156,23 @@ impl Tally {
     /// Deliveries that have arrived, each counted once.
     pub fn delivered(&self) -> u64 {
         self.distinct.load(Ordering::Relaxed)
+    }
+
+    /// A tenth of what is expected, where it is seen how fast a filled queue is drained.
+    fn tenth(&self) -> u64 {
+        if self.is_paced { 0 } else { self.expected / 10 }
+    }
+
+    /// How fast a tenth came that lasted from one time to another.
+    fn tenth_per_second(&self, from_us: &AtomicU64, to_us: &AtomicU64) -> Option<f64> {
+        let [from_us, to_us] = [from_us, to_us].map(|us| us.load(Ordering::Relaxed));
+        (self.tenth() > 0 && from_us > 0 && to_us > from_us)
+            .then(|| self.tenth() as f64 * 1e6 / (to_us - from_us) as f64)
+    }
+
+    /// Whether those endpoints hang now that are to: with a rate they all begin to when it is measured.
+    pub fn is_hanging(&self) -> bool {
+        !self.is_paced || self.measured.get().is_some()
     }
 
     /// From here on it is measured how late events come.
@@ -149,6 +199,8 @@ impl Tally {
     /// What has come of it so far.
     pub fn counts(&self) -> Counts {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let [first, .., ninth, last] = &self.tenths_us;
+        let latencies = self.latencies.lock().unwrap_or_else(PoisonError::into_inner);
         Counts {
             expected: self.expected,
             delivered: of(&self.distinct),
@@ -156,7 +208,10 @@ impl Tally {
             disordered: of(&self.disordered),
             unknown: of(&self.unknown),
             span: Duration::from_micros(of(&self.last_us).saturating_sub(of(&self.first_us))),
-            latencies: self.latencies.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            first_tenth_per_second: self.tenth_per_second(&self.first_us, first),
+            last_tenth_per_second: self.tenth_per_second(ninth, last),
+            latencies_at_first: latencies.at_first.clone(),
+            latencies: latencies.after.clone(),
         }
     }
 }
@@ -184,11 +239,10 @@ fn index(number: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::bench::Load;
 
     fn tally(events: u64) -> Tally {
         let load = Load { endpoints: 2, ..Load::default() };
-        Tally::new(Plan::new(&load).unwrap(), events, Clock::system()).unwrap()
+        Tally::new(&load, Plan::new(&load).unwrap(), events, Clock::system()).unwrap()
     }
 
     #[test]
@@ -223,5 +277,19 @@ mod tests {
         let counts = tally.counts();
         assert_eq!(counts.latencies.len(), 1, "what comes before is not measured");
         assert_eq!(Measured { from: 2, begin, rate: 4 }.due(4), begin + Duration::from_millis(500));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_second_after_endpoints_hang_is_told_apart() {
+        let load = Load { endpoints: 4, hanging: 0.25, rate: 2, ..Load::default() };
+        let tally = Tally::new(&load, Plan::new(&load).unwrap(), 12, Clock::system()).unwrap();
+        assert!(!tally.is_hanging());
+        tally.measure(Measured { from: 0, begin: tally.clock.boot(), rate: 2 });
+        assert!(tally.is_hanging());
+        for number in [0, 1, 2, 4, 5] {
+            tally.arrive(number % 4, number);
+        }
+        let counts = tally.counts();
+        assert_eq!((counts.latencies_at_first.len(), counts.latencies.len()), (2, 3));
     }
 }

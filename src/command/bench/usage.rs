@@ -5,9 +5,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use redis::aio::MultiplexedConnection;
+use serde::Serialize;
 
 /// Linux counts processor time for `/proc` in hundredths of a second, on every architecture.
 const TICK: Duration = Duration::from_millis(10);
+
+/// Keys that one step of looking for sets sees.
+const SCAN_STEP: usize = 1_000;
 
 /// A process on this machine.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +42,24 @@ impl Process {
         let line = status.lines().find_map(|line| line.strip_prefix(field))?;
         line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib << 10)
     }
+}
+
+/// What Redis needs to remember things; `None` where there is none of them.
+#[derive(Clone, Copy, Default, Debug, Serialize)]
+pub struct Memory {
+    /// Of an endpoint that has heard nothing, its share of the routing included.
+    pub bytes_per_endpoint: Option<f64>,
+    /// Of one of the events that only wait, its id apart.
+    pub bytes_per_waiting_event: Option<f64>,
+    /// Of an id of those.
+    pub bytes_per_id_seen: Option<f64>,
+}
+
+/// Sets, and what they take.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Sets {
+    pub members: u64,
+    pub bytes: u64,
 }
 
 /// Redis, looked at from beside.
@@ -85,6 +107,33 @@ impl Redis {
             scripts.time += Duration::from_micros(count("usec").unwrap_or(0));
         }
         Ok(scripts)
+    }
+
+    /// Bytes of memory in use.
+    pub async fn used(&mut self) -> anyhow::Result<u64> {
+        let memory = self.info("memory").await?;
+        let used = memory.lines().find_map(|line| line.strip_prefix("used_memory:")?.trim().parse().ok());
+        used.context("Redis does not say what memory it uses")
+    }
+
+    /// The sets among the keys with a text in their names: what is remembered of ids seen.
+    pub async fn sets(&mut self, text: &str) -> anyhow::Result<Sets> {
+        let (mut cursor, mut sets) = (0_u64, Sets::default());
+        loop {
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(cursor).arg("MATCH").arg(format!("*{text}*")).arg("COUNT").arg(SCAN_STEP).arg("TYPE").arg("set");
+            let (next, keys): (u64, Vec<String>) = scan.query_async(&mut self.connection).await?;
+            for key in keys {
+                let mut usage = redis::cmd("MEMORY");
+                usage.arg("USAGE").arg(&key);
+                sets.bytes += usage.query_async::<Option<u64>>(&mut self.connection).await?.unwrap_or(0);
+                sets.members += redis::cmd("SCARD").arg(&key).query_async::<u64>(&mut self.connection).await?;
+            }
+            cursor = next;
+            if cursor == 0 {
+                return Ok(sets);
+            }
+        }
     }
 
     async fn info(&mut self, section: &str) -> anyhow::Result<String> {
