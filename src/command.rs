@@ -1,5 +1,6 @@
 //! The commands, one file each (contract, section 7), and what they have in common: one way to fail.
 
+pub mod asyncapi;
 pub mod bench;
 pub mod dev;
 pub mod endpoints;
@@ -48,6 +49,7 @@ enum Command {
     Health(health::Options),
     Endpoints(endpoints::Options),
     Openapi(openapi::Options),
+    Asyncapi(asyncapi::Options),
     Bench(bench::Options),
     #[command(hide = true)]
     Forward(bench::forwarder::Options),
@@ -66,6 +68,7 @@ pub fn main() -> ExitCode {
         Command::Health(options) => health::run(options),
         Command::Endpoints(options) => endpoints::run(options),
         Command::Openapi(options) => openapi::run(options),
+        Command::Asyncapi(options) => asyncapi::run(options),
         Command::Bench(options) => bench::run(options),
         Command::Forward(options) => bench::forwarder::run(options),
     };

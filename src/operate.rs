@@ -31,6 +31,7 @@ use crate::observe::signal::Signals;
 use crate::store::Store;
 
 mod admit;
+pub mod asyncapi;
 mod attempts;
 mod auth;
 mod body;

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Prints a directory of Node packages for NODE_PATH that has what the examples in docs and tests/console need, as
+# Prints a directory of Node packages for NODE_PATH that has what the examples in docs, tests/console and the rig need, as
 # tests/node/package-lock.json names them, and makes it in target where it is missing.
 set -eu
 cd "$(dirname "$0")/.."

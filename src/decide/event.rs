@@ -111,6 +111,21 @@ pub enum RejectReason {
 }
 
 impl RejectReason {
+    /// All of them, in the contract's order.
+    pub const ALL: [Self; 11] = [
+        Self::TooLarge,
+        Self::NotJson,
+        Self::NotAnObject,
+        Self::MissingWorkspaceId,
+        Self::InvalidWorkspaceId,
+        Self::MissingEventId,
+        Self::EventIdMismatch,
+        Self::InvalidEventId,
+        Self::EventTypeMismatch,
+        Self::UnknownEventType,
+        Self::StoreError,
+    ];
+
     /// The contract's word.
     pub fn as_str(self) -> &'static str {
         match self {

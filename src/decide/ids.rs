@@ -11,6 +11,12 @@ use serde::{Deserialize, Serialize};
 /// The longest workspace or event id, in bytes (contract, section 2).
 pub const ID_BYTES_MAX: usize = 128;
 
+/// What [`WorkspaceId::parse`] and [`EventType::parse`] accept, as documents write it.
+pub const NAME_PATTERN: &str = "^[A-Za-z0-9._-]{1,128}$";
+
+/// What [`EventId::parse`] accepts, as documents write it.
+pub const EVENT_ID_PATTERN: &str = "^[!-\\-/-~]{1,128}$";
+
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

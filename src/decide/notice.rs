@@ -51,6 +51,11 @@ impl DropReason {
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.as_str() == word)
     }
+
+    /// Whether a notice tells of it; whoever deletes an endpoint is not told what went with it.
+    pub fn is_told(self) -> bool {
+        self != Self::EndpointDeleted
+    }
 }
 
 /// Why an endpoint is disabled.
@@ -87,6 +92,9 @@ pub enum NoticeKind {
 }
 
 impl NoticeKind {
+    /// All of them, in the contract's order.
+    pub const ALL: [Self; 4] = [Self::Disabled, Self::Enabled, Self::Warning, Self::Dropped];
+
     /// The contract's word.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -99,7 +107,7 @@ impl NoticeKind {
 
     /// Reads the contract's word.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Disabled, Self::Enabled, Self::Warning, Self::Dropped].into_iter().find(|kind| kind.as_str() == word)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 
     /// Where it is sent: everything by AMQP, and by e-mail what a person must know.

@@ -72,20 +72,6 @@ const OPERATIONS: [&str; 32] = [
 const REASONS: [Reason; 7] =
     [Reason::Timeout, Reason::Dns, Reason::Connect, Reason::Tls, Reason::Protocol, Reason::Status, Reason::Blocked];
 
-const REJECT_REASONS: [RejectReason; 11] = [
-    RejectReason::TooLarge,
-    RejectReason::NotJson,
-    RejectReason::NotAnObject,
-    RejectReason::MissingWorkspaceId,
-    RejectReason::InvalidWorkspaceId,
-    RejectReason::MissingEventId,
-    RejectReason::EventIdMismatch,
-    RejectReason::InvalidEventId,
-    RejectReason::EventTypeMismatch,
-    RejectReason::UnknownEventType,
-    RejectReason::StoreError,
-];
-
 const DISABLE_REASONS: [DisableReason; 2] = [DisableReason::Quota, DisableReason::Manual];
 const CHANNELS: [Channel; 2] = [Channel::Amqp, Channel::Mail];
 const NOTICE_OUTCOMES: [&str; 3] = ["sent", "failed", "given_up"];
@@ -188,7 +174,7 @@ impl Metrics {
 
     /// Brings the other series with known labels to life.
     fn begin(&self) {
-        for reason in REJECT_REASONS {
+        for reason in RejectReason::ALL {
             self.rejected.with_label_values(&[reason.as_str()]);
         }
         for reason in DISABLE_REASONS {

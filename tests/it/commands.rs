@@ -14,8 +14,8 @@ use crate::rig::receiver::Receiver;
 use crate::rig::until;
 use crate::service::{SOON, Service};
 
-const COMMANDS: [&str; 9] =
-    ["serve", "dev", "publish", "listen", "topology", "rejected", "health", "endpoints", "openapi"];
+const COMMANDS: [&str; 10] =
+    ["serve", "dev", "publish", "listen", "topology", "rejected", "health", "endpoints", "openapi", "asyncapi"];
 
 #[tokio::test]
 async fn every_command_has_help_and_tells_wrong_usage_from_failure() {

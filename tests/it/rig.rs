@@ -7,6 +7,7 @@
 
 pub mod cluster;
 pub mod guard;
+pub mod node;
 pub mod ports;
 pub mod publish;
 pub mod python;

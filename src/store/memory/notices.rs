@@ -72,7 +72,7 @@ impl Notices {
 
     /// One event whose retries are used up: told alone, unless the outbox is long already.
     pub fn dropped(&mut self, about: About<'_>, reason: DropReason, seq: u64, event: &EventId) {
-        if reason == DropReason::EndpointDeleted {
+        if !reason.is_told() {
             return;
         }
         if reason == DropReason::Retries && self.entries.len() < OUTBOX_ENTRIES_MAX {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 
 use super::{example, rust};
+use crate::rig::node;
 use crate::rig::python::python;
 use crate::rig::receiver::Receiver;
 use crate::service::{SOON, Service};
@@ -12,13 +13,6 @@ async fn run(mut command: Command) -> String {
     let ran = tokio::task::spawn_blocking(move || command.stderr(Stdio::inherit()).output().unwrap()).await.unwrap();
     assert!(ran.status.success(), "{}", ran.status);
     String::from_utf8(ran.stdout).unwrap()
-}
-
-fn node_packages() -> String {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node.sh");
-    let made = Command::new("sh").arg(script).stderr(Stdio::inherit()).output().unwrap();
-    assert!(made.status.success(), "tests/node.sh could not install the example's packages: {}", made.status);
-    String::from_utf8(made.stdout).unwrap().trim().to_owned()
 }
 
 #[tokio::test]
@@ -30,7 +24,7 @@ async fn what_the_publishers_confirm_arrives_in_order() {
     let mut python = Command::new(python().await);
     python.arg(example("publisher.py"));
     let mut node = Command::new("node");
-    node.arg(example("publisher.js")).env("NODE_PATH", node_packages());
+    node.arg(example("publisher.js")).env("NODE_PATH", node::packages());
     let rust = Command::new(rust("publisher"));
 
     let mut confirmed = Vec::new();
