@@ -6,6 +6,7 @@
 
 mod check;
 mod given;
+mod otel;
 mod parse;
 mod table;
 
@@ -18,6 +19,7 @@ use url::Url;
 
 pub use check::{MAIL_ADDRESS_BYTES_MAX, is_mail_address};
 pub use given::{ConfigError, Given, Sensitive};
+pub use otel::{Sampler, Tracing};
 pub use parse::duration;
 
 use crate::consume::amqp::AmqpUrl;
@@ -85,8 +87,8 @@ pub struct Settings {
     pub shutdown_grace: Duration,
     /// What is logged, and how.
     pub log: Log,
-    /// Where traces go.
-    pub otlp_endpoint: Option<Sensitive>,
+    /// Where traces go, if anywhere.
+    pub tracing: Option<Tracing>,
 }
 
 /// The parts that this process runs.
@@ -210,8 +212,7 @@ impl ServeOptions {
             public_url: given.maybe("public-url", check::base_url)?,
             shutdown_grace: given.duration("shutdown-grace", Duration::ZERO..=HOUR)?,
             log: log(given)?,
-            otlp_endpoint: given
-                .maybe("otel-exporter-otlp-endpoint", |text| check::secret_url(text, &["http", "https"]))?,
+            tracing: otel::tracing(given)?,
         };
         settings.agree()?;
         Ok(settings)

@@ -14,3 +14,4 @@ pub mod quota;
 pub mod relief;
 pub mod retry;
 pub mod route;
+pub mod trace;

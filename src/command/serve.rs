@@ -20,6 +20,7 @@ use crate::observe::health::{Health, ops};
 use crate::observe::log::{self, LogTap};
 use crate::observe::metrics::Metrics;
 use crate::observe::signal::{Signal, Signals, Tap};
+use crate::observe::trace::Traces;
 use crate::operate::serve::{listen, serve};
 use crate::operate::{AdminTokens, Api, WorkspaceTokens, api};
 use crate::store::StoreError;
@@ -28,6 +29,9 @@ use crate::store::redis::{self, RedisStore};
 /// The pauses before a store that is away is asked again at the start, growing from the first to the last.
 const OPEN_AGAIN: [Duration; 4] =
     [Duration::from_millis(250), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
+
+/// How long the last spans may take, after everything else has ended.
+const LAST_SPANS_MAX: Duration = Duration::from_secs(2);
 
 /// File descriptors for all but attempts under way: connections to the store, the broker and the API, idle ones to
 /// endpoints, the log.
@@ -50,17 +54,27 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     log::init(&settings.log)?;
     settings.max_slow = settings.max_slow.min(slow_max_by_descriptors(settings.max_inflight));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let served = runtime.block_on(run_service(settings));
+    let name = uuid::Uuid::now_v7().simple().to_string();
+    let traces = match &settings.tracing {
+        None => Traces::default(),
+        Some(tracing) => {
+            let _inside = runtime.enter();
+            let started = Traces::start(tracing, &settings.amqp.topology.exchange, &name, Clock::system());
+            started.map_err(|error| ConfigError::of("otel-exporter-otlp-endpoint", error))?
+        }
+    };
+    let served = runtime.block_on(run_service(settings, name, traces.clone()));
+    traces.finish(LAST_SPANS_MAX);
     // Not dropped: that would wait for a name lookup that hangs.
     runtime.shutdown_background();
     served
 }
 
-async fn run_service(settings: Settings) -> anyhow::Result<()> {
+async fn run_service(settings: Settings, name: String, traces: Traces) -> anyhow::Result<()> {
     let stop = stop_on_signals()?;
     let (metrics, health) = (Arc::new(Metrics::new(&settings.event_types)), Arc::new(Health::new(settings.roles)));
     let taps: [Arc<dyn Tap>; 3] = [metrics.clone(), health.clone(), Arc::new(LogTap)];
-    let signals = Signals::new(taps);
+    let signals = Signals::new(taps).traced(traces);
 
     // Health and metrics first: whoever looks while the store is away sees why nothing else is there.
     let last = CancellationToken::new();
@@ -74,7 +88,7 @@ async fn run_service(settings: Settings) -> anyhow::Result<()> {
     let served = match open(&settings, &signals, &stop).await? {
         Some(store) => {
             let parts = parts(&settings, store, signals)?;
-            serve_parts(&settings, parts, http_listener, &health, stop).await
+            serve_parts(&settings, name, parts, http_listener, &health, stop).await
         }
         None => Ok(()),
     };
@@ -86,6 +100,7 @@ async fn run_service(settings: Settings) -> anyhow::Result<()> {
 
 async fn serve_parts(
     settings: &Settings,
+    name: String,
     parts: Parts,
     http_listener: Option<tokio::net::TcpListener>,
     health: &Health,
@@ -110,7 +125,7 @@ async fn serve_parts(
     }));
     let http =
         http_listener.map(|listener| tokio::spawn(serve(listener, routes, stop.clone(), settings.shutdown_grace)));
-    let mut work = tokio::spawn(app::run(app_options(settings), parts, stop.clone()));
+    let mut work = tokio::spawn(app::run(app_options(settings, name), parts, stop.clone()));
     tokio::select! {
         biased;
         () = stop.cancelled() => {}
@@ -193,12 +208,12 @@ fn parts(settings: &Settings, store: Arc<RedisStore>, signals: Signals) -> anyho
     Ok(Parts { store, broker: Arc::new(broker), publisher, mail, sender: Arc::new(sender), clock, signals })
 }
 
-fn app_options(settings: &Settings) -> app::Options {
+fn app_options(settings: &Settings, name: String) -> app::Options {
     app::Options {
         router: settings.roles.router,
         deliverer: settings.roles.deliverer,
         notifier: settings.roles.notifier,
-        name: uuid::Uuid::now_v7().simple().to_string(),
+        name,
         partitions: settings.store.partitions,
         policy: Arc::new(settings.policy.clone()),
         event_types: Arc::new(settings.event_types.clone()),

@@ -22,6 +22,7 @@ use crate::decide::ids::Partition;
 use crate::decide::policy::Plans;
 use crate::decide::route;
 use crate::observe::signal::{Signal, Signals};
+use crate::observe::trace::{Begun, Traces};
 use crate::store::lanes::{Append, Intake, Taken};
 use crate::store::{Result, StoreError};
 
@@ -43,6 +44,7 @@ pub(super) struct Decoder<'a> {
     pub(super) types: &'a EventTypes,
     pub(super) max_event_bytes: usize,
     pub(super) partitions: u16,
+    pub(super) traces: &'a Traces,
 }
 
 /// Messages in the order of their queue.
@@ -72,6 +74,8 @@ struct Routable {
     partition: Partition,
     /// Set when the store alone refuses it: then it is poison.
     blame: Option<Rejection>,
+    /// Its span, where it is traced.
+    span: Option<Begun>,
     /// Whether the store was asked to take it and may have done so without an answer, over this router or another.
     asked: AtomicBool,
     /// The store's first answer. A later one, when the batch had to begin again, says no more than `Duplicate`.
@@ -107,10 +111,14 @@ impl Batch {
         let end = if self.rest.is_empty() { &mut self.items } else { &mut self.rest };
         end.extend(messages.into_iter().map(|message| {
             let content = match event::decode(&message.published(), decoder.types, decoder.max_event_bytes) {
-                Ok(event) => {
+                Ok(mut event) => {
+                    let span = decoder.traces.begin_append(event.traceparent.as_deref(), &event.workspace, &event.id);
+                    if let Some(span) = span {
+                        event.traceparent = Some(span.context.to_string().into());
+                    }
                     let partition = Partition::of(&event.workspace, decoder.partitions);
                     let (asked, done) = (message.redelivered.into(), OnceLock::new());
-                    Content::Event(Box::new(Routable { event, partition, blame: None, asked, done }))
+                    Content::Event(Box::new(Routable { event, partition, blame: None, span, asked, done }))
                 }
                 Err(rejection) => Content::Poison(rejection),
             };
@@ -137,10 +145,12 @@ impl Batch {
     /// Says what became of the messages. Called when they are acknowledged, so that one which comes again and again,
     /// since a router, the store or RabbitMQ ended before that, counts once; and as what it was the first time, as far
     /// as that can be known: one that was asked for before and is then known was not published twice.
-    pub(super) fn tell(&self, signals: &Signals) {
-        for Routable { event, done, .. } in self.items.iter().filter_map(Item::event) {
+    pub(super) fn tell(&self, queue: usize, signals: &Signals) {
+        for Routable { event, span, done, .. } in self.items.iter().filter_map(Item::event) {
             let (event_type, workspace, id) = (&event.event_type, &event.workspace, &event.id);
             signals.emit(&Signal::Received { event_type });
+            let lanes = done.get().map_or(0, |done| done.lanes);
+            signals.traces().appended(*span, event.into(), queue, lanes);
             match done.get() {
                 None => {}
                 Some(Done { taken: Taken::Duplicate, again: false, .. }) => {

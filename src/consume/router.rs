@@ -189,7 +189,7 @@ impl Router {
             if let Some(last) = batch.last() {
                 subscription.ack(last).await?;
             }
-            batch.tell(&self.signals);
+            batch.tell(self.options.queue, &self.signals);
             batch.lift(&mut self.barred);
             if !batch.advance() {
                 return Ok(());
@@ -280,6 +280,7 @@ impl Router {
             types: &self.options.types,
             max_event_bytes: self.options.max_event_bytes,
             partitions: self.options.partitions,
+            traces: self.signals.traces(),
         }
     }
 }

@@ -163,6 +163,7 @@ fn commit(lease: &Lease, ended: &Ended, more: bool) -> Commit {
 fn tell(shared: &Shared, lease: &Lease, ended: &Ended, committed: &Committed) {
     let Ended { attempted, outcome, next, .. } = ended;
     let signals = &shared.tools.signals;
+    signals.traces().attempted(lease, attempted, *outcome, ended.signed_at);
     let lane: &LaneId = &lease.lane;
     if matches!(committed.after, After::Lost) {
         signals.emit(&Signal::LeaseLost { lane });

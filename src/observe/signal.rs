@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::trace::Traces;
 use crate::decide::attempt::Outcome;
 use crate::decide::ids::{EndpointId, EventId, EventType, LaneId, WorkspaceId};
 use crate::decide::notice::{Channel, DisableReason, DropReason};
@@ -187,12 +188,24 @@ pub trait Tap: Send + Sync {
 #[derive(Clone, Default)]
 pub struct Signals {
     taps: Arc<[Arc<dyn Tap>]>,
+    traces: Traces,
 }
 
 impl Signals {
     /// Signals to the metrics, the log, and whoever else taps.
     pub fn new(taps: impl IntoIterator<Item = Arc<dyn Tap>>) -> Self {
-        Self { taps: taps.into_iter().collect() }
+        Self { taps: taps.into_iter().collect(), traces: Traces::default() }
+    }
+
+    /// The same, and spans go there.
+    #[must_use]
+    pub fn traced(self, traces: Traces) -> Self {
+        Self { traces, ..self }
+    }
+
+    /// Where spans go, if anywhere.
+    pub fn traces(&self) -> &Traces {
+        &self.traces
     }
 
     /// Says that something happened.

@@ -22,6 +22,7 @@ use crate::consume::{Outgoing, TRACEPARENT_HEADER};
 use crate::decide::event::{Header, Published, RejectReason, Rejection, decode};
 use crate::decide::ids::{EventId, WorkspaceId};
 use crate::decide::json::{self, Field};
+use crate::decide::trace::Traceparent;
 
 /// How long RabbitMQ may take, less than a request may.
 const CONFIRM_WAIT_MAX: Duration = Duration::from_secs(15);
@@ -104,10 +105,20 @@ impl Api {
         let event = decode(&published, &self.event_types, self.event_bytes_max).map_err(refused)?;
         // As it came, not as it is delivered: completed with its id, it could be larger than is taken.
         let mut message = Outgoing::event(&self.exchange, workspace, &event.event_type, Some(&event.id), body);
-        if let Some(traceparent) = &event.traceparent {
+        let traces = self.signals.traces();
+        let span = traces.begin_publish(event.traceparent.as_deref().and_then(Traceparent::parse));
+        let context = span.map(|span| span.context.to_string());
+        if let Some(traceparent) = context.as_deref().or(event.traceparent.as_deref()) {
             message = message.with_header(TRACEPARENT_HEADER, traceparent);
         }
-        match tokio::time::timeout(CONFIRM_WAIT_MAX, self.publisher.publish(vec![message])).await {
+        let published = tokio::time::timeout(CONFIRM_WAIT_MAX, self.publisher.publish(vec![message])).await;
+        let error = match &published {
+            Ok(Ok(())) => None,
+            Ok(Err(_)) => Some("broker_unavailable"),
+            Err(_) => Some("timed_out"),
+        };
+        traces.published(span, (&event).into(), error);
+        match published {
             Ok(published) => published?,
             Err(_) => return Err(Problem::new(Code::BrokerUnavailable, "RabbitMQ did not confirm in time; try again")),
         }

@@ -3,7 +3,7 @@
 //! All values of one attempt are written into one buffer and cut from it, so that eleven headers cost two
 //! allocations.
 
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::{BufMut as _, BytesMut};
@@ -11,7 +11,8 @@ use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::own::OwnHeaders;
-use crate::decide::ids::{EndpointId, EventId, EventType, fnv1a};
+use crate::decide::ids::{EventId, EventType};
+pub use crate::decide::trace::Traceparent;
 use crate::deliver::sign::{SIGNATURE_BYTES, Secret};
 
 /// HMAC of the body, by the endpoint's secret as text.
@@ -127,51 +128,6 @@ pub fn build(outgoing: &Outgoing<'_>) -> HeaderMap {
 fn cut(text: &mut BytesMut) -> HeaderValue {
     HeaderValue::from_maybe_shared(text.split().freeze())
         .expect("ids and types were checked when they came in, the rest is ASCII of ours")
-}
-
-/// A W3C `traceparent`: which trace an event belongs to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Traceparent {
-    trace: u128,
-    span: u64,
-    flags: u8,
-}
-
-/// `sampled` and `random`; others are not ours to pass on (W3C Trace Context, 3.2.2.5).
-const KNOWN_FLAGS: u8 = 0b11;
-
-impl Traceparent {
-    /// Reads a publisher's header. `None` when it is not valid, which means: no trace.
-    pub fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.split('-');
-        let version = hex(parts.next()?, 2)?;
-        let trace = hex(parts.next()?, 32)?;
-        let span = u64::try_from(hex(parts.next()?, 16)?).ok()?;
-        let flags = u8::try_from(hex(parts.next()?, 2)?).ok()?;
-        // Later versions may append parts; this one may not.
-        let fits = version != 0xff && (version != 0 || parts.next().is_none());
-        (fits && trace != 0 && span != 0).then_some(Self { trace, span, flags: flags & KNOWN_FLAGS })
-    }
-
-    /// The same trace, continued in one attempt's span. Its id follows from what the attempts log knows of the attempt, so
-    /// that it can be told again without being kept; `at` is its time as signed, of which whole seconds count.
-    pub fn attempt(self, endpoint: &EndpointId, event: &EventId, attempt: u32, at: Duration) -> Self {
-        let span = fnv1a(format!("{endpoint} {event} {attempt} {}", at.as_secs()).as_bytes());
-        // 0 is not valid.
-        Self { span: span.max(1), ..self }
-    }
-}
-
-impl fmt::Display for Traceparent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "00-{:032x}-{:016x}-{:02x}", self.trace, self.span, self.flags)
-    }
-}
-
-/// Exactly so many lower-case hexadecimal digits.
-fn hex(text: &str, digits: usize) -> Option<u128> {
-    let lower = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    (lower && text.len() == digits).then(|| u128::from_str_radix(text, 16).ok())?
 }
 
 #[cfg(test)]

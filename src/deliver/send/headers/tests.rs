@@ -115,25 +115,6 @@ fn the_publishers_trace_is_continued_in_a_span_of_its_own() {
 }
 
 #[test]
-fn what_is_not_a_traceparent_is_no_trace() {
-    for text in [
-        "",
-        "00",
-        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
-        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
-        "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-        "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
-        "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
-        "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
-        "00-+bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-    ] {
-        assert_eq!(Traceparent::parse(text), None, "{text}");
-    }
-    let later = Traceparent::parse("01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-ff-more").unwrap();
-    assert_eq!(later.to_string(), "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-03");
-}
-
-#[test]
 fn the_endpoints_own_headers_are_sent_as_they_are() {
     let own = OwnHeaders::check([("X-Api-Key".to_owned(), "s3cret".to_owned())]).unwrap();
     let (event, event_type) = (EventId::trusted("e"), EventType::trusted("t"));
