@@ -22,4 +22,5 @@ mod rig;
 mod rules;
 mod service;
 mod store;
+mod traces;
 mod world;
