@@ -1,4 +1,5 @@
 use super::*;
+use crate::decide::ids::EndpointId;
 use crate::deliver::sign::Received;
 
 const BODY: &[u8] = br#"{"event_type":"message.sent"}"#;
