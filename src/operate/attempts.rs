@@ -87,7 +87,7 @@ fn word(outcome: Outcome) -> &'static str {
     tag = "Logs",
     params(
         AtEndpoint,
-        ("limit" = Option<usize>, Query, nullable = false, minimum = 1, maximum = 200, description = "rows of a page; 50 if not given"),
+        ("limit" = Option<usize>, Query, nullable = false, minimum = 1, description = "rows of a page, at most 500; 50 if not given"),
         ("cursor" = Option<String>, Query, nullable = false, description = "where the last page ended: its `next_cursor`"),
         ("outcome" = Option<String>, Query, nullable = false, pattern = "^(delivered|failed)?$", description = "only these"),
         ("event_type" = Option<String>, Query, nullable = false, description = "only these"),

@@ -6,6 +6,7 @@
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::{Code, Problem};
@@ -41,20 +42,41 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         let problem = error.inner();
         // Fields have names only where the text is JSON.
         if problem.is_data() && path != "." && path != "?" {
-            Problem::with_field(Code::InvalidBody, &path, problem)
-        } else {
-            Problem::new(Code::InvalidBody, format!("the body is not what it should be: {problem}"))
+            return Problem::with_field(Code::InvalidBody, &path, problem);
+        }
+        let text = problem.to_string();
+        match text.strip_prefix("missing field `").and_then(|text| text.split_once('`')) {
+            Some((field, _)) if path == "." => Problem::with_field(Code::InvalidBody, field, "is missing"),
+            _ => Problem::new(Code::InvalidBody, format!("the body is not what it should be: {text}")),
         }
     })?;
     json.end().map_err(|error| Problem::new(Code::InvalidBody, format!("the body goes on after its end: {error}")))?;
     Ok(value)
 }
 
+/// For fields that may be left out: `null` says no more than that.
+pub fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+/// For fields of a partial change that may be taken away: what is `null` is as if it had never been set.
+pub fn given_or_default<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    or_default(deserializer).map(Some)
+}
+
 /// For fields of a partial change: what is there has a value. `null` is refused, not taken for absent.
 pub fn given<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: serde::Deserializer<'de>,
-    T: serde::Deserialize<'de>,
+    T: Deserialize<'de>,
 {
     T::deserialize(deserializer).map(Some)
 }

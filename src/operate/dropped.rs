@@ -8,7 +8,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::body::{Body, given};
+use super::body::Body;
 use super::events::Resent;
 use super::page::{Page, Params};
 use super::path::{AtEndpoint, AtEvent};
@@ -58,16 +58,15 @@ impl From<Dropped> for DroppedShown {
     }
 }
 
-/// What to recover.
+/// What to recover: a span that may be open at one end.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Recover {
-    /// What was dropped from this time on.
+    /// What was dropped from this time on; from the oldest on if it is not given.
     #[schema(format = DateTime)]
-    since: String,
+    since: Option<String>,
     /// And before this one; until now if it is not given.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(format = DateTime, nullable = false)]
+    #[schema(format = DateTime)]
     until: Option<String>,
 }
 
@@ -81,7 +80,7 @@ pub struct Recover {
     tag = "Dropped events",
     params(
         AtEndpoint,
-        ("limit" = Option<usize>, Query, nullable = false, minimum = 1, maximum = 200, description = "rows of a page; 50 if not given"),
+        ("limit" = Option<usize>, Query, nullable = false, minimum = 1, description = "rows of a page, at most 500; 50 if not given"),
         ("cursor" = Option<String>, Query, nullable = false, description = "where the last page ended: its `next_cursor`"),
     ),
     responses((status = 200, body = Page<DroppedShown>)),
@@ -140,11 +139,14 @@ pub async fn recover(
     at: AtEndpoint,
     Body(recover): Body<Recover>,
 ) -> Result<Json<Resent>, Problem> {
-    let since_ms = time::unix_ms("since", &recover.since)?;
+    if recover.since.is_none() && recover.until.is_none() {
+        return Err(Problem::with_field(Code::InvalidBody, "since", "is missing, and so is until; give one, or both"));
+    }
+    let since_ms = recover.since.map(|since| time::unix_ms("since", &since)).transpose()?;
     let until_ms = recover.until.map(|until| time::unix_ms("until", &until)).transpose()?;
     api.endpoint(&at.workspace, &at.endpoint).await?;
     api.need_plan(&at.workspace).await?;
-    let span_ms = since_ms..until_ms.unwrap_or(u64::MAX);
+    let span_ms = since_ms.unwrap_or(0)..until_ms.unwrap_or(u64::MAX);
     Ok(Json(Resent { resent: api.recover(&at.workspace, &at.endpoint, span_ms).await? }))
 }
 

@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::body::{Body, given};
+use super::body::{Body, given, given_or_default};
 use super::conditional::{IfMatch, Tagged};
 use super::page::{Page, Params};
 use super::path::{AtEndpoint, InWorkspace};
@@ -28,7 +28,7 @@ pub use shown::Shown;
 /// How often a change is begun again because somebody else made one at the same time.
 const CHANGES_MAX: usize = 4;
 
-/// A change of an endpoint: what is left out stays.
+/// A change of an endpoint, by the rules of JSON Merge Patch (RFC 7396): what is left out stays.
 #[derive(Default, Deserialize, ToSchema)]
 #[schema(as = EndpointChange)]
 #[serde(deny_unknown_fields)]
@@ -41,18 +41,19 @@ pub struct Patch {
     #[serde(default, deserialize_with = "given")]
     #[schema(min_items = 1, max_items = 300, nullable = false, example = json!(["*"]))]
     pub events: Option<Vec<String>>,
-    /// For people.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(max_length = 500, nullable = false)]
+    /// For people; null for none.
+    #[serde(default, deserialize_with = "given_or_default")]
+    #[schema(max_length = 500)]
     pub description: Option<String>,
     /// How many contacts' events move side by side.
     #[serde(default, deserialize_with = "given")]
     #[schema(minimum = 1, maximum = 64, nullable = false)]
     pub lanes: Option<u16>,
-    /// Headers of its own by name: those named here are set, or removed where the value is null; the others stay.
+    /// Headers of its own by name: those named here are set, or removed where the value is null; the others stay. All are
+    /// removed where this itself is null.
     #[serde(default, deserialize_with = "given")]
-    #[schema(nullable = false)]
-    pub headers: Option<BTreeMap<String, Option<String>>>,
+    #[schema(value_type = Option<BTreeMap<String, Option<String>>>)]
+    pub headers: Option<Option<BTreeMap<String, Option<String>>>>,
 }
 
 /// How to enable an endpoint.
@@ -60,9 +61,7 @@ pub struct Patch {
 #[serde(deny_unknown_fields)]
 pub struct Enable {
     /// What becomes of the events that waited.
-    #[serde(default)]
-    #[schema(required = false)]
-    backlog: Backlog,
+    backlog: Option<Backlog>,
 }
 
 /// What becomes of the events that waited.
@@ -87,7 +86,7 @@ enum Backlog {
     tag = "Endpoints",
     params(
         InWorkspace,
-        ("limit" = Option<usize>, Query, nullable = false, minimum = 1, maximum = 200, description = "rows of a page; 50 if not given"),
+        ("limit" = Option<usize>, Query, nullable = false, minimum = 1, description = "rows of a page, at most 500; 50 if not given"),
         ("cursor" = Option<String>, Query, nullable = false, description = "where the last page ended: its `next_cursor`"),
     ),
     responses(
@@ -197,7 +196,7 @@ pub async fn enable(
     at: AtEndpoint,
     Body(enable): Body<Enable>,
 ) -> Result<Tagged<Shown>, Problem> {
-    let discard = enable.backlog == Backlog::Discard;
+    let discard = enable.backlog == Some(Backlog::Discard);
     api.enable_endpoint(&at.workspace, &at.endpoint, discard).await?;
     Ok(Shown::tagged(api.endpoint(&at.workspace, &at.endpoint).await?))
 }
@@ -245,8 +244,10 @@ impl Api {
             config.events = events.clone().unwrap_or(present.events.clone());
             config.description = description.clone().unwrap_or(present.description.clone());
             config.lanes = lanes.unwrap_or(present.lanes);
-            if let Some(change) = patch.headers.clone() {
-                config.headers = fields::merge_headers(&present.headers, change)?;
+            match patch.headers.clone() {
+                None => {}
+                Some(None) => config.headers.clear(),
+                Some(Some(change)) => config.headers = fields::merge_headers(&present.headers, change)?,
             }
             if *config != present {
                 config.version += 1;

@@ -64,14 +64,15 @@ pub fn locale(locale: String) -> Result<String, Problem> {
     if LOCALES.contains(&locale.as_str()) { Ok(locale) } else { Err(invalid("locale", "must be en or es")) }
 }
 
-/// Where an endpoint is, in its normal form.
+/// Where an endpoint is, in its normal form; but where only the path's `/` was left out, as it was written.
 pub fn url(guard: &Guard, text: &str) -> Result<String, Problem> {
     // The parser would take these out silently.
     if text.contains(char::is_control) {
         return Err(Problem::with_field(Code::InvalidUrl, "url", "has control characters; remove them"));
     }
-    let url = guard.check_url(text);
-    url.map(String::from).map_err(|problem| Problem::with_field(Code::InvalidUrl, "url", problem))
+    let url = guard.check_url(text).map_err(|problem| Problem::with_field(Code::InvalidUrl, "url", problem))?;
+    let normal = String::from(url);
+    Ok(if normal.strip_suffix('/') == Some(text) { text.to_owned() } else { normal })
 }
 
 /// What an endpoint subscribes to: `*` alone, or accepted types, each once.

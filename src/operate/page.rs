@@ -10,12 +10,14 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Code, Problem};
+use crate::store::records::PAGE_ROWS_MAX;
 
 /// Rows of a page when nothing is asked.
 pub const LIMIT_DEFAULT: usize = 50;
 
-/// Most rows of a page; with the one more that tells whether there is a next, less than the store's own limit.
-pub const LIMIT_MAX: usize = 200;
+/// Most rows of a page, however many more are asked for; one more, which tells whether there is a next, is what the store
+/// gives at most.
+pub const LIMIT_MAX: usize = PAGE_ROWS_MAX - 1;
 
 /// The parameters of a query, each at most once.
 pub struct Params(BTreeMap<String, String>);
@@ -54,8 +56,11 @@ impl Params {
     /// How many rows are asked for.
     pub fn limit(&self) -> Result<usize, Problem> {
         let Some(text) = self.0.get("limit") else { return Ok(LIMIT_DEFAULT) };
-        let limit = text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
-        limit.ok_or_else(|| Problem::with_field(Code::InvalidQuery, "limit", format!("must be 1 to {LIMIT_MAX}")))
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        match text.parse::<usize>().unwrap_or(if digits { LIMIT_MAX } else { 0 }) {
+            0 => Err(Problem::with_field(Code::InvalidQuery, "limit", "must be a number from 1 on")),
+            limit => Ok(limit.min(LIMIT_MAX)),
+        }
     }
 
     /// Where the last page ended, as `read` understands it.

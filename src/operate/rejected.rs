@@ -92,7 +92,7 @@ pub struct Replayed {
     operation_id = "list_rejected",
     tag = "Rejected messages",
     params(
-        ("limit" = Option<usize>, Query, nullable = false, minimum = 1, maximum = 200, description = "rows of a page; 50 if not given"),
+        ("limit" = Option<usize>, Query, nullable = false, minimum = 1, description = "rows of a page, at most 500; 50 if not given"),
         ("cursor" = Option<String>, Query, nullable = false, description = "where the last page ended: its `next_cursor`"),
     ),
     responses((status = 200, body = Page<RejectedShown>)),

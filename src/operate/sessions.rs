@@ -41,17 +41,10 @@ pub const CONSOLE_ENTRY: &str = "console/enter";
 #[serde(deny_unknown_fields)]
 pub struct Ask {
     /// How long it is to be good; an hour if not given.
-    #[serde(default = "ttl_default")]
-    #[schema(minimum = 1, maximum = 31_536_000, required = false)]
-    ttl_seconds: u64,
+    #[schema(minimum = 1, maximum = 31_536_000)]
+    ttl_seconds: Option<u64>,
     /// Whether it may only read.
-    #[serde(default)]
-    #[schema(required = false)]
-    read_only: bool,
-}
-
-fn ttl_default() -> u64 {
-    TTL_DEFAULT_S
+    read_only: Option<bool>,
 }
 
 /// A token, and the way into the console.
@@ -92,12 +85,13 @@ pub async fn create(
     headers: HeaderMap,
     Body(ask): Body<Ask>,
 ) -> Result<(StatusCode, Json<Made>), Problem> {
-    if !(1..=TTL_MAX_S).contains(&ask.ttl_seconds) {
+    let ttl_s = ask.ttl_seconds.unwrap_or(TTL_DEFAULT_S);
+    if !(1..=TTL_MAX_S).contains(&ttl_s) {
         let sentence = format!("must be 1 to {TTL_MAX_S}");
         return Err(Problem::with_field(Code::InvalidBody, "ttl_seconds", sentence));
     }
-    let until_s = api.clock.unix().as_secs() + ask.ttl_seconds;
-    let grant = Grant { workspace, read_only: ask.read_only, until_s };
+    let until_s = api.clock.unix().as_secs() + ttl_s;
+    let grant = Grant { workspace, read_only: ask.read_only.unwrap_or_default(), until_s };
     let token = api.tokens.sign(&grant).ok_or_else(|| {
         Problem::new(Code::Conflict, "there is no RECADERO_TOKEN_KEYS to sign with; set one of at least 32 characters")
     })?;

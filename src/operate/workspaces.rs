@@ -24,7 +24,7 @@ use crate::store::records::Workspace;
 /// How many records of a page are asked for at once.
 const RECORDS_AT_ONCE: usize = 16;
 
-/// What is set of a workspace. It is set as a whole: what is left out takes its default.
+/// What is set of a workspace. It is set as a whole: what is left out, or null, takes its default.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = NewWorkspace)]
 #[serde(deny_unknown_fields)]
@@ -33,17 +33,14 @@ pub struct Set {
     #[schema(pattern = "^[A-Za-z0-9._-]{1,64}$", example = "advanced")]
     plan: String,
     /// Its name, for people.
-    #[serde(default)]
-    #[schema(max_length = 200, required = false)]
-    name: String,
+    #[schema(max_length = 200)]
+    name: Option<String>,
     /// E-mail addresses of those who get its notices.
-    #[serde(default)]
-    #[schema(max_items = 20, required = false, example = json!(["ops@example.com"]))]
-    notify: Vec<String>,
-    /// The language of its notices.
-    #[serde(default = "english")]
-    #[schema(pattern = "^(en|es)$", required = false)]
-    locale: String,
+    #[schema(max_items = 20, example = json!(["ops@example.com"]))]
+    notify: Option<Vec<String>>,
+    /// The language of its notices; English if not given.
+    #[schema(pattern = "^(en|es)$")]
+    locale: Option<String>,
 }
 
 /// A workspace as it is shown.
@@ -95,7 +92,7 @@ fn english() -> String {
     operation_id = "list_workspaces",
     tag = "Workspaces",
     params(
-        ("limit" = Option<usize>, Query, nullable = false, minimum = 1, maximum = 200, description = "rows of a page; 50 if not given"),
+        ("limit" = Option<usize>, Query, nullable = false, minimum = 1, description = "rows of a page, at most 500; 50 if not given"),
         ("cursor" = Option<String>, Query, nullable = false, description = "where the last page ended: its `next_cursor`"),
         ("query" = Option<String>, Query, nullable = false, description = "only those whose name contains this"),
     ),
@@ -120,7 +117,7 @@ pub async fn list(State(api): State<Arc<Api>>, _: Admin, params: Params) -> Resu
 
 /// Sets a workspace
 ///
-/// As a whole: what is left out takes its default. Needs an admin token, since the plan is the platform's to give.
+/// As a whole: what is left out, but the plan, takes its default. Needs an admin token, since the plan is the platform's to give.
 #[utoipa::path(
     put,
     path = "/v1/workspaces/{workspace}",
@@ -138,9 +135,9 @@ pub async fn put(
 ) -> Result<Json<Shown>, Problem> {
     let record = Workspace {
         plan: fields::plan(set.plan)?,
-        name: fields::text("name", set.name, fields::NAME_CHARS_MAX)?,
-        notify: fields::notify(set.notify)?,
-        locale: fields::locale(set.locale)?,
+        name: fields::text("name", set.name.unwrap_or_default(), fields::NAME_CHARS_MAX)?,
+        notify: fields::notify(set.notify.unwrap_or_default())?,
+        locale: fields::locale(set.locale.unwrap_or_else(english))?,
     };
     api.store.put_workspace(&workspace, &record).await?;
     Ok(Json(api.shown(workspace, Some(record))))

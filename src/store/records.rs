@@ -14,7 +14,7 @@ use crate::decide::notice::{DisableReason, DropReason};
 use crate::decide::route::Routing;
 
 /// Most rows that one page answers with.
-pub const PAGE_ROWS_MAX: usize = 500;
+pub const PAGE_ROWS_MAX: usize = 501;
 
 /// How many layouts of lanes an endpoint may have that are not drained yet; one more change is refused.
 pub const LAYOUTS_MAX: usize = 8;

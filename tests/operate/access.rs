@@ -49,7 +49,7 @@ async fn what_is_not_there_and_what_is_not_possible_are_problems_too(kind: Kind)
 async fn a_body_is_read_strictly_and_the_answer_names_the_field(kind: Kind) {
     let service = Service::start(kind).await;
     for (body, expected) in [
-        ("", "422 invalid_body the body is not what it should be: missing field `plan`"),
+        ("", "422 invalid_body plan: is missing"),
         ("{", "422 invalid_body the body is not what it should be: "),
         ("[]", "422 invalid_body the body is not what it should be: a JSON object"),
         (r#"["advanced","name",[],"en"]"#, "422 invalid_body the body is not what it should be: a JSON object"),

@@ -13,6 +13,7 @@ promises! {
     a_patch_changes_what_it_names_and_nothing_else,
     endpoints_are_listed_in_pages_that_survive_a_deletion,
     disabling_holds_events_and_enabling_delivers_or_discards_them,
+    what_may_be_left_out_may_be_null,
 }
 
 async fn a_new_endpoint_answers_201_with_its_id_and_secret_which_is_shown_once(kind: Kind) {
@@ -96,11 +97,29 @@ async fn an_endpoint_is_checked_field_by_field(kind: Kind) {
         assert!(patched.problem().starts_with(expected), "{field}: {patched:?}");
     }
     let missing = service.post(ENDPOINTS, r#"{"url":"https://r.example/"}"#).await;
-    assert!(missing.problem().contains("missing field `events`"), "{missing:?}");
+    assert!(missing.problem().starts_with("422 invalid_body events: is missing"), "{missing:?}");
+    assert_eq!(missing.body["field"], "events");
     assert_eq!(service.get(ENDPOINTS).await.body["data"].as_array().unwrap().len(), 1);
     assert_eq!(service.get(&path).await.body, before, "nothing wrong was set");
     let international = service.post(ENDPOINTS, &with("url", json!("https://m\u{fc}nchen.example/\u{e1}"))).await;
     assert_eq!(international.body["url"], "https://xn--mnchen-3ya.example/%C3%A1");
+    let written = service.post(ENDPOINTS, &with("url", json!("https://r.example"))).await;
+    assert_eq!(written.body["url"], "https://r.example", "as it was written, where that is no other URL");
+}
+
+async fn what_may_be_left_out_may_be_null(kind: Kind) {
+    let service = Service::start(kind).await;
+    let set =
+        service.put("/v1/workspaces/acme", r#"{"plan":"advanced","name":null,"notify":null,"locale":null}"#).await;
+    assert_eq!((&set.body["name"], &set.body["notify"], &set.body["locale"]), (&json!(""), &json!([]), &json!("en")));
+    let body = r#"{"url":"https://r.example/","events":["*"],"description":null,"lanes":null,"headers":null}"#;
+    let made = service.post(ENDPOINTS, body).await.body;
+    assert_eq!((&made["description"], &made["lanes"], &made["headers"]), (&json!(""), &json!(1), &json!([])));
+    let path = format!("{ENDPOINTS}/{}", made["id"].as_str().unwrap());
+    let enabled = service.post(&format!("{path}/enable"), r#"{"backlog":null}"#).await;
+    assert_eq!(enabled.status, 200, "{enabled:?}");
+    let token = service.post("/v1/workspaces/acme/tokens", r#"{"ttl_seconds":null,"read_only":null}"#).await;
+    assert_eq!((token.status, &token.body["expires_at"]), (201, &json!("2026-01-01T01:00:00.000Z")));
 }
 
 async fn a_patch_changes_what_it_names_and_nothing_else(kind: Kind) {
@@ -119,7 +138,15 @@ async fn a_patch_changes_what_it_names_and_nothing_else(kind: Kind) {
     assert_eq!(patched.body, expected);
     service.pass(Duration::from_secs(1));
     assert_eq!(service.patch(&path, r#"{"description":"new"}"#).await.body, expected, "no change, no new time");
-    for body in [r#"{"url":null}"#, r#"{"status":"enabled"}"#, r#"{"headers":{"X-A":"1","x-a":"2"}}"#] {
+    let removed = service.patch(&path, r#"{"description":null,"headers":null}"#).await.body;
+    assert_eq!((&removed["description"], &removed["headers"]), (&json!(""), &json!([])));
+    for body in [
+        r#"{"url":null}"#,
+        r#"{"events":null}"#,
+        r#"{"lanes":null}"#,
+        r#"{"status":"enabled"}"#,
+        r#"{"headers":{"X-A":"1","x-a":"2"}}"#,
+    ] {
         assert!(service.patch(&path, body).await.problem().starts_with("422 invalid_body "), "{body}");
     }
 }

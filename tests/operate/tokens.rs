@@ -152,7 +152,7 @@ async fn a_token_is_asked_for_strictly(kind: Kind) {
         (r#"{"ttl_seconds":31536001}"#, "422 invalid_body ttl_seconds: must be 1 to "),
         (r#"{"ttl_seconds":-1}"#, "422 invalid_body ttl_seconds: "),
         (r#"{"ttl_seconds":"1"}"#, "422 invalid_body ttl_seconds: "),
-        (r#"{"ttl_seconds":null}"#, "422 invalid_body ttl_seconds: "),
+        (r#"{"ttl_seconds":[]}"#, "422 invalid_body ttl_seconds: "),
         (r#"{"read_only":1}"#, "422 invalid_body read_only: "),
         (r#"{"admin":true}"#, "422 invalid_body admin: unknown field"),
     ] {

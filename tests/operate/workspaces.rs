@@ -49,9 +49,13 @@ async fn workspaces_are_listed_in_pages_and_found_by_name(kind: Kind) {
     let second = service.get(&format!("/v1/workspaces?limit=2&cursor={cursor}")).await.body;
     assert_eq!((ids(&second), &second["next_cursor"]), (vec!["beta".to_owned(), "gamma".to_owned()], &Value::Null));
     assert_eq!(ids(&service.get("/v1/workspaces?query=ph").await.body), ["alpha"]);
+    for more in ["501", "99999999999999999999"] {
+        assert_eq!(ids(&service.get(&format!("/v1/workspaces?limit={more}")).await.body).len(), 4, "{more}");
+    }
     for (query, field) in [
         ("limit=0", "limit"),
-        ("limit=201", "limit"),
+        ("limit=-1", "limit"),
+        ("limit=", "limit"),
         ("cursor=%21", "cursor"),
         ("page=2", "page"),
         ("limit=1&limit=2", "limit"),

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::Shown;
 use crate::decide::ids::{EndpointId, WorkspaceId};
 use crate::deliver::sign::Secret;
-use crate::operate::body::Body;
+use crate::operate::body::{Body, or_default};
 use crate::operate::idempotency::IdempotencyKey;
 use crate::operate::path::InWorkspace;
 use crate::operate::{Api, Problem, fields, problem};
@@ -33,21 +33,25 @@ pub struct Create {
     #[schema(min_items = 1, max_items = 300, example = json!(["*"]))]
     pub events: Vec<String>,
     /// For people.
-    #[serde(default)]
-    #[schema(max_length = 500, required = false)]
+    #[serde(default, deserialize_with = "or_default")]
+    #[schema(value_type = Option<String>, max_length = 500, required = false)]
     pub description: String,
     /// With 1, all events go out in order, one at a time; with more, order holds per contact.
-    #[serde(default = "one")]
-    #[schema(minimum = 1, maximum = 64, required = false)]
+    #[serde(default = "one", deserialize_with = "or_one")]
+    #[schema(value_type = Option<u16>, minimum = 1, maximum = 64, required = false)]
     pub lanes: u16,
     /// At most 10 headers of its own, whose values are secrets and are not shown again.
-    #[serde(default)]
-    #[schema(required = false, example = json!({"x-api-key": "secret"}))]
+    #[serde(default, deserialize_with = "or_default")]
+    #[schema(value_type = Option<BTreeMap<String, String>>, required = false, example = json!({"x-api-key": "secret"}))]
     pub headers: BTreeMap<String, String>,
 }
 
 fn one() -> u16 {
     1
+}
+
+fn or_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+    Option::deserialize(deserializer).map(|lanes| lanes.unwrap_or_else(one))
 }
 
 /// Creates an endpoint
