@@ -1,7 +1,9 @@
 //! What people look at.
 
 use std::ops::Range;
+use std::pin::pin;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use redis::Value;
 
 use super::keys::Frame;
@@ -17,6 +19,8 @@ use crate::store::records::{
     ResendFrom, Resent, Workspace,
 };
 
+/// Small reads of one operation that are under way together.
+const READS_AT_ONCE: usize = 64;
 /// Lanes that one call reads, unless a single endpoint has more.
 const LANES_PER_CALL: usize = 256;
 const HOUR_MS: u64 = 60 * 60 * 1000;
@@ -38,10 +42,9 @@ impl RedisStore {
         limit: usize,
     ) -> Result<Vec<WorkspaceId>> {
         let limit = limit.min(PAGE_ROWS_MAX);
-        let mut found = Vec::new();
-        for partition in (0..self.partitions).map(Partition) {
-            found.extend(self.workspaces_of(partition, after, query, limit).await?);
-        }
+        let parts = (0..self.partitions).map(|number| self.workspaces_of(Partition(number), after, query, limit));
+        let parts: Vec<_> = stream::iter(parts).buffered(READS_AT_ONCE).try_collect().await?;
+        let mut found = parts.concat();
         found.sort();
         found.truncate(limit);
         Ok(found)
@@ -61,10 +64,12 @@ impl RedisStore {
             let mut command = redis::cmd("ZRANGEBYLEX");
             command.arg(self.keys.workspaces(partition)).arg(&from).arg("+").arg("LIMIT").arg(0).arg(PAGE_ROWS_MAX);
             let names = self.names(&command).await?;
-            let Some(last) = names.last() else { break };
-            from = format!("({last}");
             let fits = names.iter().filter(|name| query.is_none_or(|query| name.contains(query)));
             found.extend(fits.map(|name| WorkspaceId::trusted(name.as_str())));
+            match names.last() {
+                Some(last) if names.len() == PAGE_ROWS_MAX => from = format!("({last}"),
+                _ => break,
+            }
         }
         found.truncate(limit);
         Ok(found)
@@ -73,20 +78,21 @@ impl RedisStore {
     pub(super) async fn look_at(&self, workspace: &WorkspaceId, endpoints: Vec<EndpointId>) -> Result<Vec<Endpoint>> {
         let partition = self.partition(workspace);
         let paused = !self.policy.plans.entitle(self.read_routing(partition, workspace).await?.plan.as_deref());
-        let mut views = Vec::new();
-        let mut rest = endpoints.into_iter().peekable();
-        while rest.peek().is_some() {
-            let mut group = Vec::new();
-            let mut lanes = 0;
-            while lanes < LANES_PER_CALL
-                && let Some(endpoint) = rest.next()
-            {
-                let layouts = self.layouts(partition, workspace, &endpoint).await?;
-                lanes += layouts.lanes();
-                group.push((endpoint, layouts));
+        let laid_out = endpoints.into_iter().map(async |endpoint| {
+            let layouts = self.layouts(partition, workspace, &endpoint).await?;
+            Ok((endpoint, layouts))
+        });
+        let mut laid_out = pin!(stream::iter(laid_out).buffered(READS_AT_ONCE));
+        let (mut views, mut group, mut lanes) = (Vec::new(), Vec::new(), 0);
+        while let Some((endpoint, layouts)) = laid_out.try_next().await? {
+            lanes += layouts.lanes();
+            group.push((endpoint, layouts));
+            if lanes >= LANES_PER_CALL {
+                views.extend(self.look_at_group(partition, workspace, std::mem::take(&mut group), paused).await?);
+                lanes = 0;
             }
-            views.extend(self.look_at_group(partition, workspace, group, paused).await?);
         }
+        views.extend(self.look_at_group(partition, workspace, group, paused).await?);
         Ok(views)
     }
 
@@ -97,6 +103,9 @@ impl RedisStore {
         mut group: Vec<(EndpointId, Layouts)>,
         paused: bool,
     ) -> Result<Vec<Endpoint>> {
+        if group.is_empty() {
+            return Ok(Vec::new());
+        }
         'turns: for _ in 0..TURNS_MAX {
             let mut frame = Frame::new(&self.keys, partition);
             group.iter().for_each(|(endpoint, layouts)| layouts.name(&mut frame, workspace, endpoint));
