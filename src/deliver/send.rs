@@ -34,7 +34,9 @@ mod connect;
 mod egress;
 mod excerpt;
 pub mod headers;
+mod heard;
 pub mod own;
+mod status_line;
 mod tls;
 
 pub use egress::EgressProxy;
@@ -44,6 +46,7 @@ use body::{Begun, Deadline, Posted};
 use client::Client;
 use connect::Way;
 use egress::EgressConnector;
+use status_line::Given;
 
 /// Everything that one POST needs. Cheap to make: the URL is parsed once per endpoint, the body shared.
 #[derive(Clone, Debug)]
@@ -115,10 +118,19 @@ impl HttpSender {
         let deadline = Deadline { clock: self.clock.clone(), at: begun + self.timeout };
         let body = Posted::new(request.body, sent.clone(), deadline);
         let mut limit = limit;
+        let mut post = match client::post(&request.url, request.headers, body) {
+            Ok(post) => post,
+            Err(error) => return failed(Reason::Protocol, error.to_string()),
+        };
+        let given = Given::to(&mut post);
         let response = tokio::select! {
             biased;
-            response = self.client.post(&request.url, request.headers, body) => response,
-            () = limit.as_mut() => return failed(Reason::Timeout, self.late(&sent)),
+            response = self.client.send(post) => response,
+            // Before it is sent, what was heard on its connection answers an earlier one.
+            () = limit.as_mut() => return match given.status().filter(|_| sent.is_set()) {
+                Some(status) => Attempted { answer: Answer::Status { status, excerpt: String::new() }, took: took() },
+                None => failed(Reason::Timeout, self.late(&sent)),
+            },
         };
         match response {
             Ok(response) => {

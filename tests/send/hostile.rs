@@ -122,18 +122,33 @@ fn then_flood(first: &'static str, rest: Vec<u8>) -> impl Fn(Log, AnyStream) -> 
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_head_that_drips_is_timeout() {
-    for (first, rest) in [("HTTP/1.1 200 ", "OK"), ("HTTP/1.1 200 OK\r\n", "x-a: b\r\n")] {
-        let attempts = besiege(None, move |log, mut stream| {
-            Box::pin(async move {
-                log.request(&mut stream).await;
-                write(&mut stream, first).await;
-                drip(&mut stream, rest).await;
-            })
-        });
-        assert_all_failed(&attempts.await, Reason::Timeout, "no status line");
+/// The same, dripping.
+fn then_drip(first: &'static str, rest: &'static str) -> impl Fn(Log, AnyStream) -> Script + Clone + Send {
+    move |log, mut stream| {
+        Box::pin(async move {
+            log.request(&mut stream).await;
+            write(&mut stream, first).await;
+            drip(&mut stream, rest).await;
+        })
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_status_line_that_drips_is_timeout() {
+    for first in ["HTTP/1.1 200 ", "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 "] {
+        assert_all_failed(&besiege(None, then_drip(first, "OK")).await, Reason::Timeout, "no status line");
+    }
+}
+
+/// "Delivered: the status line says 200 within the timeout."
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn headers_that_drip_change_nothing() {
+    let tls = Tls::new(HOST, &[]);
+    for tls in [None, Some(&tls)] {
+        assert_all_delivered(&besiege(tls, then_drip("HTTP/1.1 200 OK\r\n", "x-a: b\r\n")).await);
+    }
+    let attempts = besiege(None, then_drip("HTTP/1.1 500 Sorry\r\n", "x-a: b\r\n")).await;
+    assert!(attempts.iter().all(|attempted| status(attempted) == Some(500)), "{attempts:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

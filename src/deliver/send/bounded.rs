@@ -6,73 +6,33 @@
 //! next.
 
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 
-use hyper_util::client::legacy::connect::{Connected, Connection};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use super::heard::Ear;
 
 /// What may come back before something is sent again: enough for a TLS server's part of the handshake, and for the head
 /// of a response with the beginning of its body.
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
 
-/// A TCP connection with that bound.
-pub struct Bounded<S = TcpStream> {
-    stream: S,
+/// That bound, and what of it is taken.
+#[derive(Default)]
+pub struct Bound {
     taken: usize,
 }
 
-impl<S> Bounded<S> {
-    /// Bounds what comes from a connection.
-    pub fn new(stream: S) -> Self {
-        Self { stream, taken: 0 }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.taken >= ANSWER_BYTES_MAX {
-            return Poll::Ready(Err(io::Error::other("more came back than an answer may be long")));
+impl Ear for Bound {
+    fn may_hear(&self) -> io::Result<()> {
+        match self.taken >= ANSWER_BYTES_MAX {
+            true => Err(io::Error::other("more came back than an answer may be long")),
+            false => Ok(()),
         }
-        let before = into.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(context, into))?;
-        self.taken += into.filled().len() - before;
-        Poll::Ready(Ok(()))
     }
-}
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+    fn hear(&mut self, bytes: &[u8]) {
+        self.taken += bytes.len();
+    }
+
+    fn forget(&mut self) {
         self.taken = 0;
-        Pin::new(&mut self.stream).poll_write(context, from)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        from: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.taken = 0;
-        Pin::new(&mut self.stream).poll_write_vectored(context, from)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
-
-impl Connection for Bounded {
-    fn connected(&self) -> Connected {
-        self.stream.connected()
     }
 }
 
@@ -81,11 +41,12 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
+    use crate::deliver::send::heard::Heard;
 
     #[tokio::test]
     async fn an_answer_has_a_bound_and_the_next_one_another() {
         let (ours, mut theirs) = tokio::io::duplex(4 * ANSWER_BYTES_MAX);
-        let mut ours = Bounded::new(ours);
+        let mut ours = Heard::new(ours, Bound::default());
         theirs.write_all(&vec![b'x'; 3 * ANSWER_BYTES_MAX]).await.unwrap();
         let mut answer = vec![0; ANSWER_BYTES_MAX];
         for _ in 0..2 {

@@ -70,11 +70,16 @@ impl Client {
     }
 
     /// Sends a POST and answers with the head of the response.
-    pub async fn post(&self, url: &Url, headers: HeaderMap, body: Posted) -> Result<Response<Incoming>, SendError> {
-        let mut request = http::Request::new(body);
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = Uri::try_from(url.as_str())?;
-        *request.headers_mut() = headers;
-        Ok(self.0.request(request).await?)
+    pub async fn send(&self, post: http::Request<Posted>) -> Result<Response<Incoming>, SendError> {
+        Ok(self.0.request(post).await?)
     }
+}
+
+/// A POST of these headers and this body.
+pub fn post(url: &Url, headers: HeaderMap, body: Posted) -> Result<http::Request<Posted>, SendError> {
+    let mut request = http::Request::new(body);
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = Uri::try_from(url.as_str())?;
+    *request.headers_mut() = headers;
+    Ok(request)
 }

@@ -19,12 +19,15 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::TokioIo;
 use rustls::{AlertDescription, ClientConfig};
+use tokio::net::TcpStream;
 use tower_service::Service;
 
-use super::bounded::Bounded;
+use super::bounded::Bound;
 use super::classify::find;
 use super::client::SendError;
 use super::egress::EgressConnector;
+use super::heard::Heard;
+use super::status_line::StatusEar;
 use crate::deliver::guard::resolve::{ResolveError, Resolver};
 
 /// After how long without an acknowledgement the system gives a connection up, so that what was sent to a host that
@@ -49,6 +52,9 @@ pub fn tcp<R>(resolver: R) -> HttpConnector<R> {
     tcp
 }
 
+/// TCP with a bound on what comes back.
+type Bounded = TokioIo<Heard<TcpStream, Bound>>;
+
 /// How an endpoint is reached.
 #[derive(Clone)]
 pub enum Way {
@@ -59,7 +65,7 @@ pub enum Way {
 }
 
 impl Service<Uri> for Way {
-    type Response = TokioIo<Bounded>;
+    type Response = Bounded;
     type Error = SendError;
     type Future = Doing<Self::Response, Self::Error>;
 
@@ -71,7 +77,7 @@ impl Service<Uri> for Way {
     }
 
     fn call(&mut self, endpoint: Uri) -> Self::Future {
-        let bounded = |stream: TokioIo<_>| TokioIo::new(Bounded::new(stream.into_inner()));
+        let bounded = |stream: TokioIo<_>| TokioIo::new(Heard::new(stream.into_inner(), Bound::default()));
         match self {
             Self::Direct(tcp) => {
                 let connecting = tcp.call(endpoint);
@@ -105,7 +111,7 @@ impl Connector {
 }
 
 impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<TokioIo<Bounded>>;
+    type Response = TokioIo<Heard<TokioIo<MaybeHttpsStream<Bounded>>, StatusEar>>;
     type Error = SendError;
     type Future = Doing<Self::Response, Self::Error>;
 
@@ -117,13 +123,14 @@ impl Service<Uri> for Connector {
         let connecting = self.http1.call(endpoint.clone());
         let mut http2 = self.http2.clone();
         Box::pin(async move {
-            match connecting.await {
+            let stream = match connecting.await {
                 Err(problem) if speaks_something_else(&*problem) => {
                     std::future::poll_fn(|context| http2.poll_ready(context)).await?;
-                    http2.call(endpoint).await
+                    http2.call(endpoint).await?
                 }
-                ended => ended,
-            }
+                ended => ended?,
+            };
+            Ok(TokioIo::new(Heard::new(TokioIo::new(stream), StatusEar::default())))
         })
     }
 }
