@@ -99,5 +99,9 @@ fn one_line(error: &anyhow::Error) -> String {
 
 /// Runs a command's work to its end on this thread.
 fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let done = runtime.block_on(work);
+    // Not dropped: that would wait for a read of stdin, and stdin may stay open.
+    runtime.shutdown_background();
+    done
 }

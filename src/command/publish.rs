@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
+use futures_util::FutureExt;
 use serde::Deserialize;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::time::interval;
@@ -23,6 +24,8 @@ const UNCONFIRMED_MAX: usize = 256;
 const PORTIONS_PER_SECOND: u32 = 20;
 /// The longest line of NDJSON.
 const LINE_BYTES_MAX: u64 = 16 << 20;
+/// What is read of a file at once: lines for a portion or more.
+const BUFFER_BYTES: usize = 1 << 20;
 /// How often progress is told.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
@@ -76,17 +79,11 @@ async fn publish_all(options: &Options, exchange: &str, publisher: &AmqpPublishe
                 *portion
             }
         };
-        let mut messages = Vec::new();
-        while messages.len() < most
-            && let Some(event) = source.next().await?
-        {
-            let Sample { event_type, id, body } = event;
-            messages.push(Outgoing::event(exchange, &options.workspace, &event_type, Some(&id), body));
-        }
-        if messages.is_empty() {
-            progress.tell("published and confirmed");
-            return Ok(());
-        }
+        let (events, end) = source.portion(most).await;
+        let message = |Sample { event_type, id, body }| {
+            Outgoing::event(exchange, &options.workspace, &event_type, Some(&id), body)
+        };
+        let messages: Vec<_> = events.into_iter().map(message).collect();
         let count = messages.len();
         if let Err(error) = publisher.publish(messages).await {
             progress.tell("published and confirmed before the failure");
@@ -97,6 +94,14 @@ async fn publish_all(options: &Options, exchange: &str, publisher: &AmqpPublishe
             bail!("{count} events were not confirmed (some may have been taken): {error}{advice}");
         }
         progress.add(count);
+        if let Some(end) = end {
+            progress.tell(if end.is_ok() {
+                "published and confirmed"
+            } else {
+                "published and confirmed before the failure"
+            });
+            return end;
+        }
     }
 }
 
@@ -138,12 +143,39 @@ impl Source {
             return Ok(Self { kind: Kind::Samples { types, next: 0 }, left });
         };
         let reader: Box<dyn AsyncBufRead + Unpin> = if file.as_os_str() == "-" {
-            Box::new(BufReader::new(tokio::io::stdin()))
+            Box::new(BufReader::with_capacity(BUFFER_BYTES, tokio::io::stdin()))
         } else {
-            let open = tokio::fs::File::open(file).await;
-            Box::new(BufReader::new(open.with_context(|| format!("--file {}", file.display()))?))
+            let open = tokio::fs::File::open(file).await.with_context(|| format!("--file {}", file.display()))?;
+            Box::new(BufReader::with_capacity(BUFFER_BYTES, open))
         };
         Ok(Self { kind: Kind::Lines { reader, number: 0 }, left: options.count.unwrap_or(u64::MAX) })
+    }
+
+    /// At least one event and at most so many, without waiting for a second one: somebody may be writing the lines as
+    /// things happen. And the end, once it is reached.
+    async fn portion(&mut self, most: usize) -> (Vec<Sample>, Option<anyhow::Result<()>>) {
+        let mut events = Vec::new();
+        loop {
+            match self.next().await {
+                Ok(Some(event)) => events.push(event),
+                Ok(None) => return (events, Some(Ok(()))),
+                Err(error) => return (events, Some(Err(error))),
+            }
+            if events.len() >= most || !self.is_at_hand() {
+                return (events, None);
+            }
+        }
+    }
+
+    /// Whether the next event can be had without waiting.
+    fn is_at_hand(&mut self) -> bool {
+        match &mut self.kind {
+            Kind::Samples { .. } => true,
+            Kind::Lines { reader, .. } => {
+                let read = reader.fill_buf().now_or_never();
+                read.is_some_and(|read| read.is_ok_and(|bytes| bytes.contains(&b'\n')))
+            }
+        }
     }
 
     async fn next(&mut self) -> anyhow::Result<Option<Sample>> {
@@ -179,7 +211,10 @@ async fn read_line(reader: &mut (dyn AsyncBufRead + Unpin), number: &mut u64) ->
         if line.is_empty() {
             continue;
         }
-        let head: Head = serde_json::from_slice(line).with_context(|| format!("line {number}"))?;
+        let head: Head = serde_json::from_slice(line).map_err(|error| {
+            // It numbers lines itself, and knows of this one alone.
+            anyhow!("line {number}: {}", error.to_string().replacen(" at line 1 column ", " at column ", 1))
+        })?;
         if EventType::parse(head.event_type.as_str()).is_none() {
             bail!("line {number}: event_type {:?} is not 1 to 128 of A-Z a-z 0-9 . _ -", head.event_type);
         }
@@ -253,6 +288,6 @@ mod tests {
         let second = read_line(&mut *reader, &mut number).await.unwrap().unwrap();
         assert_eq!(second.id.as_str().len(), 36, "made here");
         let error = read_line(&mut *reader, &mut number).await.err().unwrap();
-        assert_eq!(error.to_string(), "line 4");
+        assert_eq!(error.to_string(), "line 4: EOF while parsing an object at column 1");
     }
 }

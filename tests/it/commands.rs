@@ -1,10 +1,11 @@
 //! The commands as a person uses them (contract, section 7).
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 
 use crate::rig::guard::{self, Guarded};
 use crate::rig::ports::Port;
@@ -174,9 +175,23 @@ async fn what_publish_sends_listen_prints_with_verified_signatures() {
     let ids: Vec<_> = told(&good)[29..].iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
     assert_eq!(ids, (0..90).map(|n| format!("n{n}")).collect::<Vec<_>>());
     let bad = directory.path().join("bad.ndjson");
-    fs::write(&bad, "{\"event_type\":\"comment.created\"}\n{\"no\":1}\n").unwrap();
+    fs::write(&bad, "{\"event_type\":\"comment.created\",\"event_id\":\"good\"}\n{\"no\":1}\n").unwrap();
     let (status, printed) = run(&["publish", "--file", bad.to_str().unwrap()], &amqp).await;
-    assert!(status == 1 && printed.contains("line 2"), "{status}: {printed}");
+    assert!(status == 1 && printed.contains("1 events published and confirmed before the failure"), "{printed}");
+    assert!(printed.contains("line 2: missing field `event_type` at column"), "{printed}");
+    until("the line before", SOON, async || told(&good).len() == 29 + 91).await;
+
+    // Lines that somebody writes as things happen: each goes out while stdin stays open, and a bad one ends it all the same.
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_recadero"));
+    command.args(["publish", "--file", "-"]).envs(amqp).kill_on_drop(true);
+    let mut writing = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut stdin = writing.stdin.take().unwrap();
+    stdin.write_all(lines(100).as_bytes()).await.unwrap();
+    until("lines of an open stdin", SOON, async || told(&good).len() == 29 + 141).await;
+    stdin.write_all(b"{}\n").await.unwrap();
+    let ended = tokio::time::timeout(SOON, writing.wait()).await.expect("it ends by the bad line").unwrap();
+    assert_eq!(ended.code(), Some(1));
+    drop(stdin);
 
     for workspace in ["forged", "broken", "slow"] {
         publish(&["--workspace", workspace, "--type", "message.sent"]).await;
