@@ -153,10 +153,7 @@ async fn open(
         let opening = RedisStore::open(options.clone(), signals.clone());
         match stop.run_until_cancelled(opening).await {
             None => return Ok(None),
-            Some(Ok(store)) => {
-                signals.emit(&Signal::Store { connected: true, detail: None });
-                return Ok(Some(Arc::new(store)));
-            }
+            Some(Ok(store)) => return Ok(Some(Arc::new(store))),
             Some(Err(StoreError::Refused(detail))) => return Err(ConfigError::of("redis-url", detail).into()),
             Some(Err(error)) => {
                 signals.emit(&Signal::Store { connected: false, detail: Some(&error.to_string()) });

@@ -27,10 +27,9 @@ pub enum LogError {
     Begun(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// What lapin says when RabbitMQ closes a channel. To whoever asked it is an error as well, and told where it is handled;
-/// often enough it was the answer looked for: that a queue is not there. A filter that names lapin gets these lines. The
-/// second module's name only begins like the first's.
-const CHANNELS_CLOSED: &str = "lapin::channel=off,lapin::channels=warn";
+/// lapin logs every error that it also returns, some twice. It is told where it is handled, and once for as long as it lasts;
+/// often enough it was the answer looked for: that a queue is not there. A filter that names lapin gets these lines.
+const TOLD_BY_US: &str = "lapin=off";
 
 /// Begins to write log lines to stderr, for the whole process; standard output is for what a command was asked for.
 pub fn init(log: &Log) -> Result<(), LogError> {
@@ -48,7 +47,7 @@ pub fn init(log: &Log) -> Result<(), LogError> {
 fn filter(given: &str) -> Result<EnvFilter, ParseError> {
     match given.contains("lapin") {
         true => EnvFilter::try_new(given),
-        false => EnvFilter::try_new(format!("{given},{CHANNELS_CLOSED}")),
+        false => EnvFilter::try_new(format!("{given},{TOLD_BY_US}")),
     }
 }
 
@@ -169,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_channel_is_left_to_who_handles_it_unless_the_filter_names_lapin() {
+    fn an_error_of_lapins_is_left_to_who_handles_it_unless_the_filter_names_lapin() {
         let written = |given: &str| {
             let lines = Lines::default();
             let writer = lines.clone();
@@ -181,7 +180,7 @@ mod tests {
             });
             lines.0.lock().expect("not poisoned").iter().filter(|byte| **byte == b'\n').count()
         };
-        assert_eq!([written("info"), written("info,lapin=error")], [2, 3]);
+        assert_eq!([written("info"), written("info,lapin=error")], [1, 3]);
     }
 
     fn lines(level: tracing::Level, signals: &[Signal<'_>]) -> String {

@@ -174,6 +174,7 @@ async fn secrets_are_read_from_files_and_stay_out_of_the_log() {
     service.entitle("acme").await;
     let log = service.process.log();
     assert!(!log.contains(SECRET) && !log.contains(ADMIN_TOKEN) && !log.contains("guest:guest"), "{log}");
+    assert_eq!(log.matches("store connected").count(), 1, "{log}");
 }
 
 #[tokio::test]
@@ -202,7 +203,7 @@ async fn a_store_that_would_break_promises_is_refused() {
     service.another(&[("RECADERO_PARTITIONS", "16"), ("RECADERO_REDIS_PREFIX", "second")]).await;
 
     let line = refused(&service.redis, &[("RECADERO_PARTITIONS", "8"), ("RECADERO_DURABILITY", "disk")]).await;
-    assert!(line.contains("appendonly"), "{line}");
+    assert!(line.contains("RECADERO_DURABILITY") && line.contains("appendonly"), "{line}");
     let always = Redis::start(Options { aof: Aof::Always, ..Options::default() }).await;
     let (url, rabbit) = (always.url(), service.rabbit.url());
     Process::serve(&[("RECADERO_REDIS_URL", &url), ("RECADERO_AMQP_URL", rabbit), ("RECADERO_DURABILITY", "disk")])

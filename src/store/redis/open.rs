@@ -183,7 +183,7 @@ async fn choose_wait(link: &mut Link, durability: Durability) -> Result<Option<W
         Durability::Disk if has_waitaof => Ok(Some(Wait::Told(Place::OwnDisk))),
         Durability::Disk if server::syncs_always(link).await? => Ok(Some(Wait::Synced)),
         Durability::Disk => Err(StoreError::Refused(
-            "durability disk needs appendonly yes, and WAITAOF (Redis 7.2) or appendfsync always".to_owned(),
+            "RECADERO_DURABILITY=disk needs appendonly yes, and WAITAOF (Redis 7.2) or appendfsync always".to_owned(),
         )),
         _ if has_waitaof && appendonly.is_some() => Ok(Some(Wait::Told(Place::ReplicasDisk))),
         _ => Ok(Some(Wait::Told(Place::Replica))),
