@@ -37,6 +37,7 @@ mod auth;
 mod body;
 mod conditional;
 mod console;
+pub mod demo;
 mod dropped;
 mod endpoints;
 mod event_types;
@@ -90,6 +91,8 @@ pub struct Api {
     pub tokens: WorkspaceTokens,
     /// Base of links to the console, where it is not where the request came to.
     pub public_url: Option<Url>,
+    /// The demo that this is the API of, in `recadero dev`.
+    pub demo: Option<Arc<dyn demo::Demo>>,
     /// For the times of what is set.
     pub clock: Clock,
     /// Where what people do is seen.

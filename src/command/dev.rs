@@ -4,7 +4,10 @@
 //! the process; besides, a demo workspace, receivers of its own, and an account on the terminal.
 
 mod account;
+mod console;
 mod curl;
+mod door;
+mod letters;
 mod receivers;
 mod traffic;
 
@@ -14,8 +17,10 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use self::account::{Account, Letters};
+use self::account::Account;
+use self::console::Stage;
 use self::curl::Curl;
+use self::letters::Letters;
 use self::receivers::{Behaviour, Receivers};
 use crate::app::{self, Parts};
 use crate::clock::Clock;
@@ -113,7 +118,7 @@ async fn demo(options: &Options) -> anyhow::Result<()> {
 
     let workspace = WorkspaceId::trusted(WORKSPACE);
     let names = set_up(&*store, &workspace, &receivers, &clock).await?;
-    account.name(names.into_iter().collect());
+    account.name(names.iter().cloned().collect());
     let token = Sensitive::new(format!("demo-{}", uuid::Uuid::new_v4().simple()));
     let api_url = format!("http://{}", listener.local_addr()?);
     let writer = Writer {
@@ -121,6 +126,7 @@ async fn demo(options: &Options) -> anyhow::Result<()> {
         policy: Arc::new(pace.policy.clone()),
         public_url: Some(api_url.parse().context("the console's URL")?),
     };
+    let letters = Letters::new(writer, account);
     let curl = Curl {
         api: api_url,
         receivers: receivers.base(),
@@ -140,17 +146,19 @@ async fn demo(options: &Options) -> anyhow::Result<()> {
         event_types: EventTypes::new([]),
         event_bytes_max: EVENT_BYTES_MAX,
         guard,
-        admin_tokens: AdminTokens::new(&[token]),
+        admin_tokens: AdminTokens::new(std::slice::from_ref(&token)),
         tokens: WorkspaceTokens::new(&[Sensitive::new(uuid::Uuid::new_v4().to_string())]),
         public_url: None,
+        demo: Some(Arc::new(Stage { token, workspace: workspace.clone(), names, receivers, letters: letters.clone() })),
         clock: clock.clone(),
         signals: signals.clone(),
-    }));
+    }))
+    .layer(axum::middleware::from_fn(door::guard));
     let parts = Parts {
         store: store.clone(),
         broker: Arc::new(broker.clone()),
         publisher: Arc::new(broker.clone()),
-        mail: Some(Arc::new(Letters { writer, account })),
+        mail: Some(Arc::new(letters)),
         sender,
         clock,
         signals,
@@ -232,7 +240,9 @@ fn welcome(curl: &Curl, pace: &Pace) {
         pace.policy.quota.limit, pace.policy.quota.window
     );
     println!();
-    println!("Try:");
+    println!("Open {}/console", curl.api);
+    println!();
+    println!("Or try:");
     println!("  see the endpoints:   {}", curl.endpoints());
     println!("  see the error quota: {}", curl.quota());
     println!("  break a receiver:    {}", curl.break_it("fine"));

@@ -120,6 +120,7 @@ async fn serve_parts(
         admin_tokens: AdminTokens::new(&settings.admin_tokens),
         tokens: WorkspaceTokens::new(&settings.token_keys),
         public_url: settings.public_url.clone(),
+        demo: None,
         clock: parts.clock.clone(),
         signals: parts.signals.clone(),
     }));

@@ -19,18 +19,23 @@ use super::{Api, Code, Problem};
 
 mod actions;
 mod assets;
+mod demo;
 mod endpoints;
 mod flash;
 mod gate;
 mod home;
 mod language;
+mod moment;
 mod page;
 mod posted;
+mod rejected;
 mod session;
 mod sign_in;
 mod told;
+mod trouble;
 mod visit;
 mod words;
+mod workspaces;
 
 /// Where the console is, below the service's base.
 const PLACE: &str = "/console";
@@ -41,6 +46,10 @@ pub(super) fn console(gate: Gate) -> Router<Arc<Api>> {
         .merge(home::routes())
         .merge(endpoints::routes())
         .merge(actions::routes())
+        .merge(workspaces::routes())
+        .merge(trouble::routes())
+        .merge(rejected::routes())
+        .merge(demo::routes())
         .route("/console/{*rest}", any(nothing_here))
         .route_layer(middleware::from_fn(gate::admit));
     let outside = Router::new().merge(sign_in::routes(gate.clone())).merge(language::routes());

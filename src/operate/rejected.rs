@@ -27,21 +27,21 @@ const REPLAY_TIME_MAX: Duration = Duration::from_secs(12);
 #[schema(as = Rejected)]
 pub struct RejectedShown {
     /// What it is called here. Equal messages share it.
-    id: String,
+    pub id: String,
     /// Why: a word of the contract's section 2, or RabbitMQ's own.
-    reason: String,
+    pub reason: String,
     /// The same in a line for a person.
-    detail: String,
+    pub detail: String,
     /// Its routing key, which should be an event type.
-    routing_key: String,
+    pub routing_key: String,
     /// Its workspace, as far as it names one.
-    workspace: Option<String>,
+    pub workspace: Option<String>,
     /// Its property `message_id`.
-    message_id: Option<String>,
+    pub message_id: Option<String>,
     /// How large its body is.
-    body_bytes: usize,
+    pub body_bytes: usize,
     /// The first KiB of its body.
-    body_excerpt: String,
+    pub body_excerpt: String,
 }
 
 impl From<Message> for RejectedShown {

@@ -183,6 +183,7 @@ impl Service {
             admin_tokens: AdminTokens::new(&[Sensitive::new(OTHER_TOKEN), Sensitive::new(TOKEN)]),
             tokens: WorkspaceTokens::new(&[key]),
             public_url: Some("https://hooks.example".parse().unwrap()),
+            demo: None,
             clock,
             signals: Signals::new([Arc::new(seen.clone()) as Arc<dyn Tap>]),
         });

@@ -5,16 +5,13 @@ use std::io::Write;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use super::curl::Curl;
 use crate::decide::attempt::Outcome;
 use crate::decide::ids::{EndpointId, WorkspaceId};
-use crate::decide::notice::Notice;
 use crate::decide::policy::Policy;
-use crate::notify::mail::{Letter, Writer};
-use crate::notify::{Courier, Told};
+use crate::notify::mail::Letter;
 use crate::observe::signal::{Signal, Tap};
 use crate::store::Store;
 
@@ -52,6 +49,11 @@ impl Account {
     pub fn name(&self, names: BTreeMap<EndpointId, &'static str>) {
         // Set once, by the one who made the endpoints.
         let _ = self.names.set(names);
+    }
+
+    /// An e-mail that `serve` would send.
+    pub fn mail(&self, to: Vec<String>, letter: Letter) {
+        self.tell(Line::Mail { to, letter });
     }
 
     fn name_of(&self, endpoint: &EndpointId) -> &'static str {
@@ -97,23 +99,6 @@ impl Tap for Account {
             }
             _ => {}
         }
-    }
-}
-
-/// E-mail that goes no further than the terminal.
-pub struct Letters {
-    /// Who writes it.
-    pub writer: Writer,
-    /// Where it is shown.
-    pub account: Arc<Account>,
-}
-
-#[async_trait]
-impl Courier for Letters {
-    async fn send(&self, notice: &Notice) -> Result<Told, String> {
-        let Some((to, letter)) = self.writer.write(notice).await? else { return Ok(Told::Nobody) };
-        self.account.tell(Line::Mail { to, letter });
-        Ok(Told::Somebody)
     }
 }
 

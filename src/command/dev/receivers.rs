@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -13,6 +13,8 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{post, put};
 use tokio::net::TcpListener;
+
+use super::door;
 
 /// How a receiver behaves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,7 +46,8 @@ impl Behaviour {
         }
     }
 
-    fn parse(name: &str) -> Option<Self> {
+    /// The one of this name.
+    pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|behaviour| behaviour.as_str() == name)
     }
 }
@@ -55,14 +58,16 @@ const HANG: Duration = Duration::from_secs(60);
 /// The attempt at which the recovering receiver is well again.
 const RECOVERED_AT: u32 = 3;
 
-/// The receivers, running.
+/// The receivers, running. Clones are the same ones.
+#[derive(Clone)]
 pub struct Receivers {
     addr: SocketAddr,
+    stage: Stage,
 }
 
 #[derive(Clone)]
 struct Stage {
-    behaviours: Arc<Mutex<BTreeMap<String, Behaviour>>>,
+    behaviours: Arc<Mutex<BTreeMap<&'static str, Behaviour>>>,
     slow: Duration,
 }
 
@@ -71,18 +76,29 @@ impl Receivers {
     pub async fn start(slow: Duration) -> std::io::Result<Self> {
         let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
         let addr = listener.local_addr()?;
-        let behaviours = Behaviour::ALL.map(|behaviour| (behaviour.as_str().to_owned(), behaviour)).into();
-        let stage = Stage { behaviours: Arc::new(Mutex::new(behaviours)), slow };
+        let behaviours = Behaviour::ALL.map(|behaviour| (behaviour.as_str(), behaviour)).into();
+        let receivers = Self { addr, stage: Stage { behaviours: Arc::new(Mutex::new(behaviours)), slow } };
         let app = Router::new()
             .route("/{receiver}", post(receive))
             .route("/{receiver}/{behaviour}", put(change))
-            .with_state(stage);
+            .layer(axum::middleware::from_fn(door::guard))
+            .with_state(receivers.clone());
         tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, app).await {
                 tracing::error!(%error, "the demo's receivers have ended");
             }
         });
-        Ok(Self { addr })
+        Ok(receivers)
+    }
+
+    /// How a receiver behaves now, if there is one of this name.
+    pub fn behaviour(&self, receiver: &str) -> Option<Behaviour> {
+        self.stage.behaviours().get(receiver).copied()
+    }
+
+    /// Makes a receiver behave differently from now on; `false` when there is none of this name.
+    pub fn set(&self, receiver: &str, behaviour: Behaviour) -> bool {
+        self.stage.behaviours().get_mut(receiver).map(|present| *present = behaviour).is_some()
     }
 
     /// The URL that all of them are below.
@@ -96,8 +112,18 @@ impl Receivers {
     }
 }
 
-async fn receive(State(stage): State<Stage>, Path(receiver): Path<String>, headers: HeaderMap) -> StatusCode {
-    let behaviour = stage.behaviours.lock().unwrap_or_else(PoisonError::into_inner).get(&receiver).copied();
+impl Stage {
+    fn behaviours(&self) -> MutexGuard<'_, BTreeMap<&'static str, Behaviour>> {
+        self.behaviours.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn receive(
+    State(Receivers { stage, .. }): State<Receivers>,
+    Path(receiver): Path<String>,
+    headers: HeaderMap,
+) -> StatusCode {
+    let behaviour = stage.behaviours().get(receiver.as_str()).copied();
     let attempt = headers.get("x-webhook-attempt").and_then(|value| value.to_str().ok()?.parse::<u32>().ok());
     match behaviour {
         None => StatusCode::NOT_FOUND,
@@ -117,18 +143,16 @@ async fn receive(State(stage): State<Stage>, Path(receiver): Path<String>, heade
 }
 
 async fn change(
-    State(stage): State<Stage>,
+    State(receivers): State<Receivers>,
     Path((receiver, behaviour)): Path<(String, String)>,
 ) -> (StatusCode, String) {
     let Some(behaviour) = Behaviour::parse(&behaviour) else {
         let known = Behaviour::ALL.map(Behaviour::as_str).join(", ");
         return (StatusCode::UNPROCESSABLE_ENTITY, format!("behaviours are: {known}\n"));
     };
-    match stage.behaviours.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&receiver) {
-        Some(present) => {
-            *present = behaviour;
-            (StatusCode::OK, format!("{receiver} now behaves like {}\n", behaviour.as_str()))
-        }
-        None => (StatusCode::NOT_FOUND, format!("there is no receiver {receiver}\n")),
+    if receivers.set(&receiver, behaviour) {
+        (StatusCode::OK, format!("{receiver} now behaves like {}\n", behaviour.as_str()))
+    } else {
+        (StatusCode::NOT_FOUND, format!("there is no receiver {receiver}\n"))
     }
 }

@@ -33,7 +33,7 @@ words! {
 }
 
 impl Words {
-    fn status_of(self, status: EndpointStatus) -> &'static str {
+    pub fn status_of(self, status: EndpointStatus) -> &'static str {
         match status {
             EndpointStatus::Enabled => self.enabled(),
             EndpointStatus::Disabled => self.disabled(),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Extension, Router};
@@ -13,8 +14,11 @@ pub fn routes() -> Router<Arc<Api>> {
     Router::new().route("/console", get(home)).route("/console/", get(home))
 }
 
-async fn home(page: Page, Extension(caller): Extension<Caller>) -> Response {
-    page.visit.go(&below(&caller))
+async fn home(page: Page, State(api): State<Arc<Api>>, Extension(caller): Extension<Caller>) -> Response {
+    match (&api.demo, &caller) {
+        (Some(demo), Caller::Admin) => page.visit.go(&format!("/workspaces/{}", demo.workspace())),
+        _ => page.visit.go(&below(&caller)),
+    }
 }
 
 /// Where somebody begins, below the console's path.

@@ -34,6 +34,7 @@ pub struct Session {
 }
 
 /// A new session: what the cookie holds, and how long.
+#[derive(Clone)]
 pub struct Opened {
     /// The cookie's value.
     pub value: String,

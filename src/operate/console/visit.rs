@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use cookie::{Cookie, SameSite};
 
 use super::flash::{self, Flash};
-use super::session::Session;
+use super::session::{Opened, Session};
 use super::words::{Locale, preferred};
 use super::{PLACE, language, told};
 use crate::operate::{Api, Problem};
@@ -36,9 +36,13 @@ pub struct Visit {
     pub session: Option<Session>,
     /// What the last form came to.
     pub flash: Option<Flash>,
+    /// Whether this is a demo, which has a page of its own.
+    pub is_demo: bool,
     /// htmx asks, for a piece of a page.
     pub for_piece: bool,
     secure: bool,
+    /// A session that a demo gives to whoever has none.
+    given: Option<Opened>,
 }
 
 /// Gives each request its [`Visit`], and each answer its headers; a [`Problem`] becomes a page.
@@ -49,8 +53,11 @@ pub async fn receive(State(api): State<Arc<Api>>, mut request: Request, next: Ne
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         response = told::page(&visit, &problem);
     }
+    if let Some(given) = visit.given.as_ref().filter(|_| !sets(&response, SESSION)) {
+        visit.set_cookie(&mut response, SESSION, &given.value, Some(given.lasts));
+    }
     // Told once: a whole page has shown it.
-    if visit.flash.is_some() && !visit.for_piece && !response.headers().contains_key(header::SET_COOKIE) {
+    if visit.flash.is_some() && !visit.for_piece && !sets(&response, flash::COOKIE) {
         visit.set_cookie(&mut response, flash::COOKIE, "", Some(Duration::ZERO));
     }
     let headers = response.headers_mut();
@@ -69,6 +76,9 @@ impl Visit {
         let public = api.public_url.as_ref();
         let below = public.map_or("", |url| url.path().trim_end_matches('/'));
         let session = cookie(headers, SESSION).and_then(|value| Session::of(api, &value));
+        let demo = api.demo.as_ref().filter(|_| session.is_none());
+        let given = demo.and_then(|demo| Opened::by_token(api, demo.token()));
+        let session = session.or_else(|| Session::of(api, &given.as_ref()?.value));
         let flash = session.as_ref().zip(cookie(headers, flash::COOKIE));
         let chosen = cookie(headers, language::COOKIE).map(|text| Locale::of(&text));
         let accepted = || headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).map(preferred);
@@ -78,6 +88,8 @@ impl Visit {
             path: format!("{below}{}", request.uri().path_and_query().map_or(PLACE, |path| path.as_str())),
             flash: flash.and_then(|(session, text)| Flash::read(session, &text)),
             session,
+            is_demo: api.demo.is_some(),
+            given,
             for_piece: headers.contains_key("hx-request"),
             secure: public.is_some_and(|url| url.scheme() == "https"),
         }
@@ -113,6 +125,13 @@ impl Visit {
         }
         (axum::http::StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response()
     }
+}
+
+/// Whether an answer sets this cookie.
+fn sets(response: &Response, name: &str) -> bool {
+    let set = response.headers().get_all(header::SET_COOKIE).iter();
+    set.into_iter()
+        .any(|value| value.as_bytes().strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"=")))
 }
 
 /// A cookie's value.

@@ -51,6 +51,9 @@ words! {
     settings: "Settings" | "Ajustes";
     integrations: "Integrations" | "Integraciones";
     webhooks: "Webhooks" | "Webhooks";
+    demo: "Demo" | "Demostración";
+    trouble: "In trouble" | "Con problemas";
+    rejected: "Rejected events" | "Eventos rechazados";
     workspaces: "Workspaces" | "Espacios de trabajo";
     where_you_are: "You are here" | "Usted está aquí";
     other_language: "Español" | "English";
