@@ -2,10 +2,12 @@
 
 pub mod asyncapi;
 pub mod bench;
+pub mod completions;
 pub mod dev;
 pub mod endpoints;
 pub mod health;
 pub mod listen;
+pub mod man;
 pub mod openapi;
 pub mod publish;
 pub mod rejected;
@@ -51,6 +53,8 @@ enum Command {
     Openapi(openapi::Options),
     Asyncapi(asyncapi::Options),
     Bench(bench::Options),
+    Completions(completions::Options),
+    Man(man::Options),
     #[command(hide = true)]
     Forward(bench::forwarder::Options),
 }
@@ -70,6 +74,8 @@ pub fn main() -> ExitCode {
         Command::Openapi(options) => openapi::run(options),
         Command::Asyncapi(options) => asyncapi::run(options),
         Command::Bench(options) => bench::run(options),
+        Command::Completions(options) => completions::run(options),
+        Command::Man(options) => man::run(options),
         Command::Forward(options) => bench::forwarder::run(options),
     };
     match done {

@@ -59,9 +59,27 @@ pub enum StoreError {
     /// The store has no room for anything that adds to it. What drains it still works.
     #[error("the store is full: {0}")]
     Full(String),
+    /// The store takes what adds to it, but does not get it where it has to be (contract, section 1, `RECADERO_DURABILITY`).
+    #[error("the store does not keep what it is given as it has to be kept: {0}")]
+    NotDurable(String),
     /// The store refuses this very operation and would refuse it again: a key of the wrong type, a script error.
     #[error("the store refuses the operation: {0}")]
     Refused(String),
+}
+
+impl StoreError {
+    /// The label of `recadero_intake_stopped` (contract, section 6).
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Full(_) => "store_full",
+            Self::Unavailable(_) => "store_unavailable",
+            Self::Refused(_) => "store_refuses",
+            Self::NotDurable(_) => "durability",
+        }
+    }
+
+    /// The labels there are.
+    pub const REASONS: [&str; 4] = ["store_full", "store_unavailable", "store_refuses", "durability"];
 }
 
 /// What an operation answers.

@@ -35,6 +35,9 @@ use crate::testing::{Bug, has};
 pub const BATCH_MAX: usize = 256;
 /// How long a router holds messages that the store does not take.
 pub const STORE_PATIENCE: Duration = Duration::from_secs(60);
+/// How long nothing comes from RabbitMQ before what the store did not take counts as somebody else's: another process's
+/// router, which is the active consumer now.
+const QUIET: Duration = Duration::from_secs(10);
 /// The shortest and the longest pause before the store, or RabbitMQ, is tried again.
 const PAUSE_LEAST: Duration = Duration::from_millis(100);
 const PAUSE_MOST: Duration = Duration::from_secs(5);
@@ -130,6 +133,7 @@ impl Router {
                 End::Stopped => break,
                 End::StoreGone => self.await_store(&stop).await,
                 End::Broker(error) => {
+                    self.standing.left(self.options.queue);
                     self.standing.broker(self.options.queue, Some(&error));
                     let pause = self.broker_pauses.next();
                     let _ = stop.run_until_cancelled(tokio::time::sleep(pause)).await;
@@ -156,6 +160,10 @@ impl Router {
                 biased;
                 () = stop.cancelled() => return End::Stopped,
                 next = subscription.next(BATCH_MAX) => next,
+                () = tokio::time::sleep(QUIET), if self.standing.is_stopped(self.options.queue) => {
+                    self.standing.left(self.options.queue);
+                    continue;
+                }
             };
             let settled = match messages {
                 Ok(messages) => self.settle(subscription, messages, stop).await,

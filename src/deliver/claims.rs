@@ -64,7 +64,8 @@ pub async fn poll(shared: &Shared, asks: Vec<Ask>) -> Found {
                 due
             }
             Err(error) => {
-                *found.away.get_or_insert(false) |= matches!(error, StoreError::Unavailable(_));
+                *found.away.get_or_insert(false) |=
+                    matches!(error, StoreError::Unavailable(_) | StoreError::NotDurable(_));
                 continue; // The next poll asks again.
             }
         };

@@ -67,14 +67,29 @@ struct Sweeper {
     waker: Waker,
     /// Where the next step goes on.
     at: (Partition, Option<u64>),
-    /// When the oldest waiting event of a partition came (boot time), as of its last complete sweep; and the same of the
-    /// sweep under way.
-    oldest: BTreeMap<Partition, (Option<Duration>, Option<Duration>)>,
+    /// When the oldest waiting events of a partition came, as of its last complete sweep; and the same of the sweep under
+    /// way.
+    oldest: BTreeMap<Partition, (Oldest, Oldest)>,
     /// Endpoints that can make room.
     burdens: Burdens,
     pressure: Pressure,
     /// Drops and warnings that were not told, as of the last round.
     shed: Option<u64>,
+}
+
+/// When an event came that no other one waits longer than (boot time).
+#[derive(Clone, Copy, Default)]
+struct Oldest {
+    of_all: Option<Duration>,
+    /// Of those whose endpoint is enabled.
+    of_enabled: Option<Duration>,
+}
+
+impl Oldest {
+    fn or_older(self, other: Self) -> Self {
+        let older = |one: Option<Duration>, other| [one, other].into_iter().flatten().min();
+        Self { of_all: older(self.of_all, other.of_all), of_enabled: older(self.of_enabled, other.of_enabled) }
+    }
 }
 
 impl Sweeper {
@@ -149,12 +164,13 @@ impl Sweeper {
             self.waker.wake(swept.ready);
         }
         swept.burdens.into_iter().for_each(|burden| self.burdens.note(burden));
-        let came = self.tools.clock.boot().saturating_sub(Duration::from_millis(swept.oldest_ms));
-        let came = (swept.oldest_ms > 0).then_some(came);
+        let now = self.tools.clock.boot();
+        let came = |age_ms: u64| (age_ms > 0).then(|| now.saturating_sub(Duration::from_millis(age_ms)));
+        let met = Oldest { of_all: came(swept.oldest_ms), of_enabled: came(swept.oldest_enabled_ms) };
         let (complete, under_way) = self.oldest.entry(partition).or_default();
-        *under_way = [*under_way, came].into_iter().flatten().min();
+        *under_way = under_way.or_older(met);
         if swept.next.is_none() {
-            *complete = under_way.take();
+            *complete = std::mem::take(under_way);
         }
         Ok(swept.next)
     }
@@ -173,10 +189,14 @@ impl Sweeper {
         if shed > self.shed.replace(shed).unwrap_or(shed) {
             tracing::warn!(shed, "the outbox is full: drops and warnings are counted and not told");
         }
-        let came = self.oldest.values().filter_map(|(complete, _)| *complete).min().filter(|_| backlog_events > 0);
-        let oldest = came.map(|came| self.tools.clock.boot().saturating_sub(came)).unwrap_or_default();
+        let oldest = self.oldest.values().fold(Oldest::default(), |oldest, (complete, _)| oldest.or_older(*complete));
+        let now = self.tools.clock.boot();
+        let age = |came: Option<Duration>| {
+            came.filter(|_| backlog_events > 0).map(|came| now.saturating_sub(came)).unwrap_or_default()
+        };
+        let (oldest, oldest_enabled) = (age(oldest.of_all), age(oldest.of_enabled));
         let signals = &self.tools.signals;
-        signals.emit(&Signal::Backlog { events: backlog_events, oldest });
+        signals.emit(&Signal::Backlog { events: backlog_events, oldest, oldest_enabled });
         for status in [EndpointStatus::Enabled, EndpointStatus::Disabled, EndpointStatus::Paused] {
             let count = endpoints.get(&status).copied().unwrap_or(0);
             signals.emit(&Signal::Endpoints { status, count });

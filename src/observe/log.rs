@@ -93,8 +93,11 @@ impl Tap for LogTap {
                 warn!(detail, "RabbitMQ is not there; events stay in its queues until it is");
             }
             Signal::Intake { flows: true, .. } => info!("the store takes events"),
-            Signal::Intake { flows: false, detail } => {
-                warn!(detail, "intake pauses: the store does not take events; they stay in RabbitMQ until it does");
+            Signal::Intake { flows: false, reason, detail } => {
+                warn!(
+                    reason,
+                    detail, "intake pauses: the store does not take events; they stay in RabbitMQ until it does"
+                );
             }
             Signal::Store { connected: true, .. } => info!("store connected"),
             Signal::Store { connected: false, detail } => {

@@ -17,6 +17,7 @@ use crate::decide::event::RejectReason;
 use crate::decide::event_types::EventTypes;
 use crate::decide::ids::EventType;
 use crate::decide::notice::{Channel, DisableReason, DropReason};
+use crate::store::StoreError;
 use crate::store::records::EndpointStatus;
 
 /// The media type of what [`Metrics::render`] answers.
@@ -102,6 +103,8 @@ pub struct Metrics {
     broker_connected: IntGauge,
     backlog_events: IntGauge,
     backlog_oldest: Gauge,
+    backlog_oldest_enabled: Gauge,
+    intake_stopped: IntGaugeVec,
     endpoints: IntGaugeVec,
 }
 
@@ -162,6 +165,15 @@ impl Metrics {
                 "backlog_oldest_age_seconds",
                 "Age of the oldest event that waits",
             ))),
+            backlog_oldest_enabled: make.register(Gauge::with_opts(options(
+                "backlog_oldest_enabled_age_seconds",
+                "Age of the oldest event that waits for an enabled endpoint",
+            ))),
+            intake_stopped: make.gauges(
+                "intake_stopped",
+                "1 while a router holds events that the store does not take",
+                "reason",
+            ),
             endpoints: make.gauges("endpoints", "Endpoints, in this process's partitions", "status"),
             registry: registry.clone(),
         };
@@ -190,6 +202,9 @@ impl Metrics {
         }
         for status in STATUSES {
             self.endpoints.with_label_values(&[status.as_str()]);
+        }
+        for reason in StoreError::REASONS {
+            self.intake_stopped.with_label_values(&[reason]);
         }
         for kind in MEMORY_KINDS {
             self.store_memory.with_label_values(&[kind]);
@@ -239,9 +254,10 @@ impl Tap for Metrics {
             Signal::Broker { connected, .. } => self.broker_connected.set(i64::from(*connected)),
             Signal::Store { connected, .. } => self.store_connected.set(i64::from(*connected)),
             Signal::Inflight { pool, count } => self.inflight.with_label_values(&[*pool]).set(whole(*count as u64)),
-            Signal::Backlog { events, oldest } => {
+            Signal::Backlog { events, oldest, oldest_enabled } => {
                 self.backlog_events.set(whole(*events));
                 self.backlog_oldest.set(oldest.as_secs_f64());
+                self.backlog_oldest_enabled.set(oldest_enabled.as_secs_f64());
             }
             Signal::Endpoints { status, count } => {
                 self.endpoints.with_label_values(&[status.as_str()]).set(whole(*count));
@@ -251,7 +267,12 @@ impl Tap for Metrics {
                 self.store_memory.with_label_values(&["max"]).set(whole(*max));
             }
             Signal::StoreOperation { operation, took } => self.store_operation(operation, took.as_secs_f64()),
-            Signal::Enabled { .. } | Signal::Resent { .. } | Signal::LeaseLost { .. } | Signal::Intake { .. } => {}
+            Signal::Intake { reason, .. } => {
+                for of in StoreError::REASONS {
+                    self.intake_stopped.with_label_values(&[of]).set(i64::from(*reason == Some(of)));
+                }
+            }
+            Signal::Enabled { .. } | Signal::Resent { .. } | Signal::LeaseLost { .. } => {}
         }
     }
 }

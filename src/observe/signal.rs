@@ -131,6 +131,8 @@ pub enum Signal<'a> {
     Intake {
         /// Whether it takes them.
         flows: bool,
+        /// Why not, in the contract's word.
+        reason: Option<&'static str>,
         /// Why not.
         detail: Option<&'a str>,
     },
@@ -154,6 +156,8 @@ pub enum Signal<'a> {
         events: u64,
         /// The age of the oldest.
         oldest: Duration,
+        /// The same among those whose endpoint is enabled.
+        oldest_enabled: Duration,
     },
     /// Endpoints of a status in the partitions that this process looks after, as of the last sweep.
     Endpoints {

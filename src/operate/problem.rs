@@ -153,6 +153,7 @@ impl From<StoreError> for Problem {
         let detail = match error {
             StoreError::Unavailable(_) => "the store cannot be reached; try again",
             StoreError::Full(_) => "the store is full; try again later",
+            StoreError::NotDurable(_) => "the store lacks what keeps its data; try again later",
             StoreError::Refused(_) => "the store refused it; try again later",
         };
         Self::new(Code::StoreUnavailable, detail)

@@ -347,6 +347,8 @@ pub struct Swept {
     pub ready: Vec<LaneId>,
     /// The age of the oldest event met in this step, in milliseconds.
     pub oldest_ms: u64,
+    /// The same among those whose endpoint is enabled.
+    pub oldest_enabled_ms: u64,
     /// Endpoints met in this step that are disabled, or suspect in every lane that has events, and hold some.
     pub burdens: Vec<Burden>,
 }

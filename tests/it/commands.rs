@@ -15,8 +15,20 @@ use crate::rig::receiver::Receiver;
 use crate::rig::until;
 use crate::service::{SOON, Service};
 
-const COMMANDS: [&str; 10] =
-    ["serve", "dev", "publish", "listen", "topology", "rejected", "health", "endpoints", "openapi", "asyncapi"];
+const COMMANDS: [&str; 12] = [
+    "serve",
+    "dev",
+    "publish",
+    "listen",
+    "topology",
+    "rejected",
+    "health",
+    "endpoints",
+    "openapi",
+    "asyncapi",
+    "completions",
+    "man",
+];
 
 #[tokio::test]
 async fn every_command_has_help_and_tells_wrong_usage_from_failure() {
@@ -63,6 +75,8 @@ async fn every_command_has_help_and_tells_wrong_usage_from_failure() {
         (1, &["endpoints", "export", "--api-url", &nobodys, "--api-token", "sw0rdfish"]),
         (1, &["endpoints", "apply", "--api-token", "sw0rdfish", "-f", "/nonexistent/endpoints.yaml"]),
         (2, &["endpoints", "apply", "--api-token", "sw0rdfish"]),
+        (2, &["completions", "cobol"]),
+        (2, &["man", "nothing"]),
     ];
     for (expected, arguments) in cases {
         let (status, printed) = run(arguments, &[]).await;
@@ -262,4 +276,32 @@ async fn dev_shows_deliveries_and_a_disabling_within_a_minute_and_its_curl_lines
     .await;
     assert!(started.elapsed() < minute, "{:?}", started.elapsed());
     assert_eq!(dev.interrupt(SOON).await, 0, "Ctrl-C ends it");
+}
+
+#[tokio::test]
+async fn shells_and_man_know_every_command_and_option() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let (status, script) = run(&["completions", shell], &[]).await;
+        assert_eq!(status, 0, "{script}");
+        for word in COMMANDS.iter().copied().chain(["retry-delays", "dry-run"]) {
+            assert!(script.contains(word), "{shell}: no {word}");
+        }
+    }
+    // The one shell that is everywhere reads its own.
+    let (_, script) = run(&["completions", "bash"], &[]).await;
+    let check = "eval \"$SCRIPT\"; COMP_WORDS=(recadero se); COMP_CWORD=1; _recadero recadero se recadero; echo ${COMPREPLY[@]}";
+    let completed = Command::new("bash").args(["-c", check]).env("SCRIPT", &script).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&completed.stdout).trim(), "serve", "{completed:?}");
+
+    let (status, page) = run(&["man"], &[]).await;
+    assert!(status == 0 && page.contains(".TH recadero 1"), "{page}");
+    assert!(COMMANDS.iter().all(|command| page.contains(&format!("recadero\\-{command}(1)"))), "{page}");
+    for command in COMMANDS {
+        let (status, page) = run(&["man", command], &[]).await;
+        assert!(status == 0 && page.contains(&format!(".TH recadero-{command} 1")), "{page}");
+    }
+    let (status, page) = run(&["man", "endpoints", "apply"], &[]).await;
+    assert!(status == 0 && page.contains(".TH recadero-endpoints-apply 1") && page.contains("dry\\-run"), "{page}");
+    let (_, page) = run(&["man", "serve"], &[]).await;
+    assert!(page.contains("retry\\-delays") && page.contains("RECADERO_RETRY_DELAYS"), "{page}");
 }

@@ -21,6 +21,7 @@ mod rejects;
 mod rig;
 mod rules;
 mod service;
+mod standstill;
 mod store;
 mod traces;
 mod world;

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::STORE_PATIENCE;
 use super::fakes::{How, Op};
 use super::world::{EXCHANGE, WORKSPACES, World, reason};
+use crate::consume::Broker;
 use crate::consume::local::LocalBroker;
 use crate::store::StoreError;
 use crate::store::lanes::{Append, Memory as Use};
@@ -235,6 +236,29 @@ async fn a_full_store_leaves_the_events_in_rabbitmq() {
     });
     world.assert_thirty("after an hour").await;
     assert_eq!(world.seen.count("Intake { flows: true"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_router_whose_events_another_took_over_does_not_say_for_ever_that_the_store_is_full() {
+    let world = World::new().await;
+    world.faults.check(|_| Some(StoreError::Full("OOM".to_owned())));
+    *world.faults.used.lock().unwrap() = Use { used: 10, max: 10, fullest: (10, 10) };
+    world.publish("acme", "acme-0").await;
+    let stop = CancellationToken::new();
+    tokio::join!(world.router(8).run(stop.clone()), async {
+        world
+            .until("the router holds nothing", || {
+                world.seen.count("Intake { flows: false") == 1 && world.broker.depth() == (1, 0)
+            })
+            .await;
+        let mut other = world.broker.subscribe(0, 8).await.unwrap();
+        let taken = other.next(8).await.unwrap();
+        other.ack(taken[0].tag).await.unwrap();
+        *world.faults.used.lock().unwrap() = Use::default();
+        world.until("it says so no more", || world.seen.count("Intake { flows: true") == 1).await;
+        stop.cancel();
+        other.close().await;
+    });
 }
 
 #[tokio::test(start_paused = true)]

@@ -111,13 +111,19 @@ fn signals_are_counted() {
 #[test]
 fn gauges_show_what_was_last_seen() {
     let metrics = metrics();
-    metrics.see(&Signal::Backlog { events: 15, oldest: Duration::from_millis(1_500) });
+    let (oldest, oldest_enabled) = (Duration::from_millis(1_500), Duration::from_millis(250));
+    metrics.see(&Signal::Backlog { events: 15, oldest, oldest_enabled });
+    metrics.see(&Signal::Intake { flows: false, reason: Some("store_full"), detail: None });
+    metrics.see(&Signal::Intake { flows: false, reason: Some("durability"), detail: None });
     metrics.see(&Signal::Endpoints { status: EndpointStatus::Disabled, count: 3 });
     metrics.see(&Signal::Inflight { pool: "slow", count: 7 });
     metrics.see(&Signal::Memory { used: 10, max: 20 });
     for (series, expected) in [
         ("recadero_backlog_events", "15"),
         ("recadero_backlog_oldest_age_seconds", "1.5"),
+        ("recadero_backlog_oldest_enabled_age_seconds", "0.25"),
+        ("recadero_intake_stopped{reason=\"store_full\"}", "0"),
+        ("recadero_intake_stopped{reason=\"durability\"}", "1"),
         ("recadero_endpoints{status=\"disabled\"}", "3"),
         ("recadero_endpoints{status=\"enabled\"}", "0"),
         ("recadero_deliveries_inflight{pool=\"slow\"}", "7"),

@@ -74,22 +74,28 @@ impl State {
         let limits = &self.policy.limits;
         let (ready, dropped) = (Vec::new(), BTreeMap::new());
         let mut step = Step { now_ms, policy: &self.policy, due, outbox, ready, dropped };
-        let mut oldest_ms = now_ms;
+        let (mut oldest_ms, mut oldest_enabled_ms) = (now_ms, now_ms);
         let mut burdens = Vec::new();
         for space in spaces.values_mut() {
             space.seen.forget(now_ms, ms(limits.dedupe_window));
+            let entitled = space.is_entitled(&self.policy.plans);
             for endpoint in space.endpoints.values_mut() {
                 endpoint.enforce_age(&mut step);
                 endpoint.dropped.expire(now_ms, ms(limits.dropped_retention));
                 endpoint.log.expire(now_ms, ms(limits.log_age));
                 endpoint.forget_drained(now_ms, lease_ms(&self.policy));
-                oldest_ms = oldest_ms.min(endpoint.oldest_ms().unwrap_or(now_ms));
+                let oldest = endpoint.oldest_ms().unwrap_or(now_ms);
+                oldest_ms = oldest_ms.min(oldest);
+                if entitled && endpoint.disabled.is_none() {
+                    oldest_enabled_ms = oldest_enabled_ms.min(oldest);
+                }
                 burdens.extend(endpoint.burden());
             }
         }
         let (ready, dropped) = (step.ready, step.dropped.into_iter().collect());
         spaces.retain(|_, space| !space.is_blank());
-        Swept { next: None, dropped, ready, oldest_ms: now_ms - oldest_ms, burdens }
+        let (oldest_ms, oldest_enabled_ms) = (now_ms - oldest_ms, now_ms - oldest_enabled_ms);
+        Swept { next: None, dropped, ready, oldest_ms, oldest_enabled_ms, burdens }
     }
 
     pub fn relieve(&mut self, burden: &Burden, bytes: u64, now_ms: u64) -> Relieved {

@@ -308,7 +308,8 @@ impl Links {
         let index = self.0.turn.fetch_add(1, Ordering::Relaxed) % LINKS;
         let (made, mut link) = self.link(index).await?;
         let answer = question(&mut link).await;
-        if let Err(StoreError::Unavailable(_)) = &answer {
+        // One that lacks its replicas may be a primary of before.
+        if let Err(StoreError::Unavailable(_) | StoreError::NotDurable(_)) = &answer {
             let mut present = self.0.slots[index].present();
             // A late answer over an older connection says nothing of the present one.
             if present.made == made {

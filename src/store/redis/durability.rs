@@ -56,7 +56,7 @@ impl Wait {
         let place = match self {
             Self::Told(place) => place,
             Self::Synced if server::syncs_always(&mut link.clone()).await? => return Ok(()),
-            Self::Synced => return Err(StoreError::Unavailable("appendfsync is not always any more".to_owned())),
+            Self::Synced => return Err(StoreError::NotDurable("appendfsync is not always any more".to_owned())),
         };
         let fences = if link.is_one_server() { &fences[..fences.len().min(1)] } else { fences };
         try_join_all(fences.iter().map(|fence| write(link.clone(), fence))).await?;
@@ -78,7 +78,7 @@ impl Place {
             Value::Array(counts) => counts.into_iter().nth(nth).map_or(Ok(0), number)?,
             count => number(count)?,
         };
-        let late = || StoreError::Unavailable(format!("what was written is not {said} yet"));
+        let late = || StoreError::NotDurable(format!("what was written is not {said} yet"));
         (have >= 1).then_some(()).ok_or_else(late)
     }
 }

@@ -19,6 +19,7 @@ pub(super) fn failure(error: RedisError) -> StoreError {
     let on_its_input = text.contains(RAISED_BY_A_SCRIPT) && !text.contains(ENDED_BY_SOMEBODY);
     match error.code() {
         Some("OOM") => StoreError::Full(text),
+        Some("NOREPLICAS") => StoreError::NotDurable(text),
         Some("WRONGTYPE" | "CROSSSLOT") => StoreError::Refused(text),
         Some("ERR") if on_its_input => StoreError::Refused(text),
         _ => StoreError::Unavailable(text),
@@ -72,7 +73,6 @@ mod tests {
             "READONLY You can't write against a read only replica.",
             &format!("READONLY You can't write against a read only replica. {BY_A_SCRIPT}"),
             "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
-            "NOREPLICAS Not enough good replicas to write.",
             "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
             "CLUSTERDOWN The cluster is down",
             "TRYAGAIN Multiple keys request during rehashing of slot",
@@ -90,6 +90,8 @@ mod tests {
         for line in full {
             assert!(matches!(failure(error(line)), StoreError::Full(_)), "{line}");
         }
+        let lagging = error("NOREPLICAS Not enough good replicas to write.");
+        assert!(matches!(failure(lagging), StoreError::NotDurable(_)));
         for line in unavailable {
             assert!(matches!(failure(error(line)), StoreError::Unavailable(_)), "{line}");
         }

@@ -231,20 +231,24 @@ impl RedisStore {
         for (_, layouts, _) in group {
             call.arg(layouts.shape());
         }
-        let mut oldest_ms = 0;
+        let (mut oldest_ms, mut oldest_enabled_ms) = (0, 0);
         let mut burdens = Vec::new();
         let mut dropped_in_all = 0;
         for _ in 0..TEND_STEPS_MAX {
             let [tended, ready, releasing, left, now_ms] = exactly(self.run("tend", &call).await?)?;
             let now_ms = number(now_ms)?;
-            oldest_ms = 0;
+            (oldest_ms, oldest_enabled_ms) = (0, 0);
             burdens.clear();
             for ((endpoint, ..), answer) in group.iter().zip(list(tended)?) {
-                let [dropped, oldest_at_ms, bytes] = exactly(answer)?;
+                let [dropped, oldest_at_ms, sends, bytes] = exactly(answer)?;
                 dropped_in_all += number(dropped)?;
                 let oldest_at_ms = number(oldest_at_ms)?;
                 if oldest_at_ms > 0 {
-                    oldest_ms = oldest_ms.max(now_ms.saturating_sub(oldest_at_ms));
+                    let age_ms = now_ms.saturating_sub(oldest_at_ms);
+                    oldest_ms = oldest_ms.max(age_ms);
+                    if number(sends)? > 0 {
+                        oldest_enabled_ms = oldest_enabled_ms.max(age_ms);
+                    }
                 }
                 let bytes = number(bytes)?;
                 if bytes > 0 {
@@ -261,6 +265,7 @@ impl RedisStore {
             }
         }
         swept.oldest_ms = swept.oldest_ms.max(oldest_ms);
+        swept.oldest_enabled_ms = swept.oldest_enabled_ms.max(oldest_enabled_ms);
         swept.burdens.extend(burdens);
         if dropped_in_all > 0 {
             match swept.dropped.first_mut() {

@@ -353,6 +353,7 @@ pub async fn sweep_whole(store: &dyn Store, partition: Partition) -> Swept {
         whole.ready.extend(step.ready);
         whole.burdens.extend(step.burdens);
         whole.oldest_ms = whole.oldest_ms.max(step.oldest_ms);
+        whole.oldest_enabled_ms = whole.oldest_enabled_ms.max(step.oldest_enabled_ms);
         whole.next = step.next;
         if whole.next.is_none() {
             whole.dropped = dropped.into_iter().collect();

@@ -3,7 +3,8 @@
 --
 -- KEYS  lib's, with all lanes of the endpoints' layouts, also of drained ones.
 -- ARGV  lib's; then most things to take away; then per endpoint the layouts that its lanes were named by.
--- Returns {per endpoint {dropped, at_ms of its oldest event (0 without one), bytes that it holds if it is a burden},
+-- Returns {per endpoint {dropped, at_ms of its oldest event (0 without one), 1 if it may send else 0, bytes that it holds
+--       if it is a burden},
 --       lanes that became ready, endpoints to release, things that might still have been taken away (0: call again),
 --       now_ms}. An endpoint whose layouts are others now is left alone.
 local left = number(ARGV[rest])
@@ -67,7 +68,7 @@ local function oldest_ms(e)
 end
 
 local function tend(e, layouts_read)
-  if not endpoint(e) or shape(e) ~= layouts_read then return {0, 0, 0} end
+  if not endpoint(e) or shape(e) ~= layouts_read then return {0, 0, 0, 0} end
   local function untried(l) return l.le <= now and l.tr == 0 end
   local function old(event) return event.at_ms + age_ms_max <= now end
   local dropped = 0
@@ -80,7 +81,7 @@ local function tend(e, layouts_read)
   if e.dn > 0 then expire_dropped(e) end
   if e.ln > 0 then expire_log(e) end
   forget_drained(e)
-  return {dropped, e.ev > 0 and oldest_ms(e) or 0, is_burden(e) and e.by + e.db or 0}
+  return {dropped, e.ev > 0 and oldest_ms(e) or 0, blocked(e) and 0 or 1, is_burden(e) and e.by + e.db or 0}
 end
 
 local tended = {}

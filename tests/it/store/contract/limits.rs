@@ -33,6 +33,7 @@ promises! {
     a_resent_event_goes_to_its_contacts_lane_of_the_newest_layout,
     resending_what_is_not_there_does_nothing,
     the_gauges_count_what_waits_and_who,
+    the_sweep_tells_the_oldest_of_all_and_of_enabled_endpoints,
     the_sweep_meets_who_can_make_room,
     relief_takes_the_oldest_that_wait_and_never_a_current_one,
     relief_takes_dropped_events_first,
@@ -327,6 +328,28 @@ async fn relieve(world: &World, bytes: u64) -> (u64, u64) {
     let burden = Burden { bytes: 0, workspace: ws("w"), endpoint: ep("ep_a") };
     let relieved = world.store.relieve(&burden, bytes).await.expect("relieve");
     (relieved.freed_bytes, relieved.dropped)
+}
+
+async fn the_sweep_tells_the_oldest_of_all_and_of_enabled_endpoints(open: &Open) {
+    let world = small(open, |_| {}).await;
+    let oldest = async || {
+        let swept = world.sweep().await;
+        (swept.oldest_ms, swept.oldest_enabled_ms)
+    };
+    assert_eq!(oldest().await, (0, 0), "nothing waits");
+    world.publish(&["1"]).await;
+    world.pass(2 * SECOND);
+    world.connect("ep_b", 1).await;
+    world.publish(&["2"]).await;
+    world.pass(SECOND);
+    assert_eq!(oldest().await, (3_000, 3_000));
+    world.disable("ep_a").await;
+    assert_eq!(oldest().await, (3_000, 1_000), "the disabled one's wait by design");
+    world.plan("w", "none").await;
+    assert_eq!(oldest().await, (3_000, 0), "and those of a paused one");
+    world.plan("w", "advanced").await;
+    world.enable("ep_a").await;
+    assert_eq!(oldest().await, (3_000, 3_000));
 }
 
 async fn the_sweep_meets_who_can_make_room(open: &Open) {
