@@ -108,6 +108,19 @@ def without_tests(file):
     return file.read_text(encoding="utf-8").split("#[cfg(test)]\nmod tests {")[0]
 
 
+class Package(unittest.TestCase):
+    def test_it_has_what_it_is_built_from_and_nothing_that_only_runs_it(self):
+        listed = subprocess.run(
+            ["cargo", "package", "--locked", "--allow-dirty", "--list"], cwd=TOP, capture_output=True, text=True
+        )
+        self.assertEqual((listed.returncode, "warning" in listed.stderr), (0, False), listed.stderr)
+        files = listed.stdout.split()
+        self.assertLessEqual({"Cargo.lock", "LICENSE", "README.md", "CHANGELOG.md", "src/main.rs"}, set(files))
+        tops = {file.split("/")[0] for file in files}
+        self.assertLessEqual(copied() - {"LICENSE", "README.md"}, tops)
+        self.assertEqual(tops & {".ci", "deploy", "helm", "docker-compose.yml"}, set())
+
+
 class Run(unittest.TestCase):
     def test_every_file_of_tests_is_run(self):
         named = re.findall(r"\btest_\w+\b", read("tests/ops/run").split("# Two halves")[1])
