@@ -12,7 +12,7 @@
 //! - A `workspace_id` header that is empty, or neither text nor integer, is there but `invalid_workspace_id`.
 //! - A contact is a hint for the order and never a reason to refuse: an empty or odd `contact_id` header is none, and
 //!   the body is asked; a contact that is neither text nor number is no contact. `1` and `"1"` are the same one.
-//! - A `traceparent` that is not W3C's is none.
+//! - A `traceparent` that is not W3C's is none; one of a later version is kept as far as the first knows it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ use bytes::Bytes;
 use crate::decide::event_types::EventTypes;
 use crate::decide::ids::{ContactHash, EventId, EventType, WorkspaceId};
 use crate::decide::json::{self, Document, Field};
+use crate::decide::trace::Traceparent;
 
 /// How much of a publisher's own text a detail quotes.
 const QUOTED_CHARS_MAX: usize = 48;
@@ -67,7 +68,7 @@ pub struct Event {
     pub workspace: WorkspaceId,
     /// Whom it is about: with several lanes, the order holds per contact.
     pub contact: Option<ContactHash>,
-    /// The publisher's trace, when it is a valid one.
+    /// The publisher's trace, when it is a valid one, in W3C's form of version 00.
     pub traceparent: Option<Arc<str>>,
     /// The delivered body: compact JSON, with `event_type` and `event_id` added last where they were absent.
     pub body: Bytes,
@@ -176,7 +177,7 @@ pub fn decode(published: &Published<'_>, types: &EventTypes, max_bytes: usize) -
     let id = event_id(published.message_id, document.event_id())?;
     let event_type = event_type(published.routing_key, document.event_type(), types)?;
     let contact = contact(published.contact_id, &document);
-    let traceparent = published.traceparent.filter(|text| is_traceparent(text)).map(Arc::from);
+    let traceparent = published.traceparent.and_then(Traceparent::parse).map(|trace| trace.to_string().into());
     let body = Bytes::from(document.complete(event_type.as_str(), id.as_str()));
     Ok(Event { id, event_type, workspace, contact, traceparent, body })
 }
@@ -249,17 +250,6 @@ fn contact(header: Header<'_>, document: &Document) -> Option<ContactHash> {
             _ => None,
         },
     }
-}
-
-/// Whether this is a `traceparent` of W3C's Trace Context, version 00: trace and parent of lower-case hex, not all zero.
-fn is_traceparent(text: &str) -> bool {
-    let is_hex = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let is_zero = |text: &str| text.bytes().all(|byte| byte == b'0');
-    let mut parts = text.split('-');
-    let parts = [(); 5].map(|()| parts.next());
-    let [Some("00"), Some(trace), Some(parent), Some(flags), None] = parts else { return false };
-    let fits = trace.len() == 32 && parent.len() == 16 && flags.len() == 2;
-    fits && [trace, parent, flags].into_iter().all(is_hex) && !is_zero(trace) && !is_zero(parent)
 }
 
 /// The beginning of a publisher's text, in quotes, with all that is not visible escaped.
