@@ -35,6 +35,8 @@ mod editing;
 mod endpoints;
 #[path = "operate/logs.rs"]
 mod logs;
+#[path = "operate/pages.rs"]
+mod pages;
 #[path = "operate/publishing.rs"]
 mod publishing;
 #[path = "operate/redis.rs"]

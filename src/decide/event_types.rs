@@ -16,6 +16,8 @@ pub struct KnownEventType {
     pub name_es: &'static str,
     /// What people use it to do.
     pub used_to: &'static str,
+    /// The same in Spanish.
+    pub used_to_es: &'static str,
     /// An event of this type, as it is delivered.
     pub sample: &'static str,
 }
@@ -32,12 +34,13 @@ impl KnownEventType {
 }
 
 macro_rules! known {
-    ($event_type:literal, $name_en:literal, $name_es:literal, $used_to:literal) => {
+    ($event_type:literal, $name_en:literal, $name_es:literal, $used_to:literal, $used_to_es:literal) => {
         KnownEventType {
             event_type: $event_type,
             name_en: $name_en,
             name_es: $name_es,
             used_to: $used_to,
+            used_to_es: $used_to_es,
             // The file ends its line; the event does not.
             sample: include_str!(concat!("../../events/", $event_type, ".json")).trim_ascii_end(),
         }
@@ -50,46 +53,65 @@ pub const KNOWN_EVENT_TYPES: [KnownEventType; 9] = [
         "conversation.closed",
         "Conversation Closed",
         "Conversación Cerrada",
-        "log closed conversations elsewhere, update contact details, count closings"
+        "log closed conversations elsewhere, update contact details, count closings",
+        "registrar las conversaciones cerradas en otro sistema, actualizar los datos del contacto, contar los cierres"
     ),
     known!(
         "contact.created",
         "New Contact",
         "Nuevo Contacto",
-        "add the contact to a CRM, send a welcome, notify the team"
+        "add the contact to a CRM, send a welcome, notify the team",
+        "añadir el contacto a un CRM, enviar una bienvenida, avisar al equipo"
     ),
     known!(
         "message.sent",
         "New Outgoing Message",
         "Nuevo Mensaje Saliente",
-        "notify, log the message in a CRM, tag or score"
+        "notify, log the message in a CRM, tag or score",
+        "avisar, registrar el mensaje en un CRM, etiquetar o puntuar"
     ),
     known!(
         "message.received",
         "New Incoming Message",
         "Nuevo Mensaje Entrante",
-        "notify, log the message in a CRM, tag or score"
+        "notify, log the message in a CRM, tag or score",
+        "avisar, registrar el mensaje en un CRM, etiquetar o puntuar"
     ),
     known!(
         "contact.updated",
         "Contact Updated",
         "Contacto Actualizado",
-        "keep the CRM's contact in step, notify the team"
+        "keep the CRM's contact in step, notify the team",
+        "mantener al día el contacto del CRM, avisar al equipo"
     ),
-    known!("conversation.opened", "Conversation Opened", "Conversación Abierta", "tell the team at once"),
+    known!(
+        "conversation.opened",
+        "Conversation Opened",
+        "Conversación Abierta",
+        "tell the team at once",
+        "avisar al equipo al momento"
+    ),
     known!(
         "contact.assignee.updated",
         "Contact Assignee Updated",
         "Asignación de Contacto Actualizada",
-        "tell the assignee, follow-ups, reminders"
+        "tell the assignee, follow-ups, reminders",
+        "avisar a la persona asignada, seguimientos, recordatorios"
     ),
     known!(
         "contact.tag.updated",
         "Contact Tag Updated",
         "Etiqueta de Contacto Actualizada",
-        "scores, mailing lists, campaigns"
+        "scores, mailing lists, campaigns",
+        "puntuaciones, listas de correo, campañas"
     ),
-    known!("comment.created", "New Comment", "Nuevo Comentario", "notify, sync comments with other systems"),
+    known!(
+        "comment.created",
+        "New Comment",
+        "Nuevo Comentario",
+        "notify, sync comments with other systems",
+        "avisar, sincronizar los comentarios con otros sistemas"
+    ),
 ];
 
 /// The event types that this installation accepts: the nine and its own.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use url::Url;
 
-pub use facts::Cause;
+pub use facts::{Cause, causes};
 pub use letter::Letter;
 pub use message::Sender;
 pub use relay::{NotARelay, Relay};

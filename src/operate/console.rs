@@ -19,16 +19,26 @@ use super::{Api, Code, Problem};
 
 mod actions;
 mod assets;
+mod body;
+mod chart;
 mod demo;
+mod dropped;
+mod endpoint;
+mod endpoint_form;
 mod endpoints;
+mod event;
+mod event_names;
 mod flash;
 mod gate;
 mod home;
 mod language;
+mod live;
 mod moment;
 mod page;
 mod posted;
 mod rejected;
+mod result;
+mod secret;
 mod session;
 mod sign_in;
 mod told;
@@ -45,6 +55,10 @@ pub(super) fn console(gate: Gate) -> Router<Arc<Api>> {
     let inside = Router::new()
         .merge(home::routes())
         .merge(endpoints::routes())
+        .merge(endpoint_form::routes())
+        .merge(endpoint::routes())
+        .merge(event::routes())
+        .merge(dropped::routes())
         .merge(actions::routes())
         .merge(workspaces::routes())
         .merge(trouble::routes())

@@ -173,7 +173,7 @@ impl Api {
     }
 
     /// Moves dropped events into their lanes, in this order. Answers how many there still were.
-    async fn resend_dropped(
+    pub(super) async fn resend_dropped(
         &self,
         workspace: &WorkspaceId,
         endpoint: &EndpointId,

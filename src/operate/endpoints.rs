@@ -102,7 +102,6 @@ pub async fn list(
     let limit = params.limit()?;
     let after = params.cursor(read_place)?;
     let rest = api.endpoints_after(&workspace, after, limit + 1).await?;
-    let cursor = |endpoint: &Endpoint| format!("{} {}", endpoint.config.created_ms, endpoint.id);
     Ok(Json(Page::of(rest, limit, cursor, Shown::from)))
 }
 
@@ -110,7 +109,12 @@ fn place(endpoint: &Endpoint) -> (u64, EndpointId) {
     (endpoint.config.created_ms, endpoint.id.clone())
 }
 
-fn read_place(text: &str) -> Option<(u64, EndpointId)> {
+/// An endpoint's place in the list, as a cursor has it.
+pub(super) fn cursor(endpoint: &Endpoint) -> String {
+    format!("{} {}", endpoint.config.created_ms, endpoint.id)
+}
+
+pub(super) fn read_place(text: &str) -> Option<(u64, EndpointId)> {
     let (created_ms, id) = text.split_once(' ')?;
     Some((created_ms.parse().ok()?, EndpointId::trusted(id)))
 }
@@ -288,7 +292,7 @@ impl Api {
     }
 
     /// A workspace's endpoints in the order of their creation, after a place in it, at most `limit`.
-    async fn endpoints_after(
+    pub(super) async fn endpoints_after(
         &self,
         workspace: &WorkspaceId,
         after: Option<(u64, EndpointId)>,

@@ -13,5 +13,5 @@ const shared = {};
 describe("the console", { concurrency: 4 }, () => {
     before(async () => { shared.browser = await launch(); });
     after(() => shared.browser?.close());
-    for (const part of ["demo", "platform"]) require(`./${part}`)(shared);
+    for (const part of ["demo", "platform", "webhooks"]) require(`./${part}`)(shared);
 });

@@ -178,8 +178,18 @@ async fn who_may_only_read_sees_no_buttons_and_changes_nothing(kind: Kind) {
     let endpoint = service.endpoint().await;
     let mut browser = Browser::of(&service, "acme", true).await;
     let page = browser.get(WEBHOOKS).await;
-    assert!(page.text.contains("https://r.example/") && !page.text.contains("Disable</"), "{}", page.text);
-    let disable = format!("{}/disable", endpoint.replace("/v1", "/console"));
+    assert!(page.text.contains("https://r.example/") && !page.text.contains("/disable"), "{}", page.text);
+    let place = endpoint.replace("/v1", "/console");
+    for path in [&place, &format!("{place}/dropped")] {
+        let page = browser.get(path).await;
+        assert_eq!(page.status, 200, "{page:?}");
+        let forms: Vec<_> = page.text.split("<form").skip(1).filter(|form| form.contains("method=\"post\"")).collect();
+        assert_eq!(forms.len(), 2, "only language and sign-out: {path} {forms:?}");
+    }
+    for path in [&format!("{WEBHOOKS}/endpoints/new"), &format!("{place}/edit"), &format!("{place}/delete")] {
+        assert_eq!(browser.get(path).await.status, 403, "{path}");
+    }
+    let disable = format!("{place}/disable");
     let refused = browser.send(&page, &disable, &[]).await;
     assert_eq!(refused.status, 403);
     assert!(refused.text.contains("this sign-in may only look"), "{}", refused.text);
@@ -203,7 +213,11 @@ async fn another_workspaces_pages_are_refused(kind: Kind) {
 async fn every_answer_carries_the_policy(kind: Kind) {
     let service = Service::start(kind).await;
     let mut browser = Browser::of(&service, "acme", false).await;
-    for path in [WEBHOOKS, "/console", "/console/sign-in", "/console/enter?code=x", "/console/no/such/page"] {
+    let endpoint = service.endpoint().await.replace("/v1", "/console");
+    let edit = format!("{endpoint}/edit");
+    let dropped = format!("{endpoint}/dropped");
+    let outside = ["/console", "/console/sign-in", "/console/enter?code=x", "/console/no/such/page"];
+    for path in [WEBHOOKS, &endpoint, &edit, &dropped].into_iter().chain(outside) {
         let told = browser.get(path).await;
         let policy = told.head.lines().find(|line| line.starts_with("content-security-policy: ")).unwrap();
         assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");

@@ -60,7 +60,7 @@ impl Cause {
 /// The store's.
 pub async fn read(store: &dyn Store, policy: &Policy, notice: &Notice) -> Result<Facts> {
     let (workspace, endpoint) = (&notice.workspace, &notice.endpoint);
-    let failures = failures(store, policy, notice).await?;
+    let failures = failures(store, policy, workspace, endpoint, notice.at_ms).await?;
     Ok(Facts {
         workspace: store.workspace(workspace).await?,
         endpoint: store.endpoint(workspace, endpoint).await?,
@@ -73,17 +73,38 @@ pub async fn read(store: &dyn Store, policy: &Policy, notice: &Notice) -> Result
     })
 }
 
-/// Failures of the endpoint in the window that ended with the notice, newest first.
-async fn failures(store: &dyn Store, policy: &Policy, notice: &Notice) -> Result<Vec<Attempt>> {
+/// What went wrong at an endpoint in the window that ended at a time, Unix milliseconds; the most frequent first.
+///
+/// # Errors
+///
+/// The store's.
+pub async fn causes(
+    store: &dyn Store,
+    policy: &Policy,
+    workspace: &WorkspaceId,
+    endpoint: &EndpointId,
+    at_ms: u64,
+) -> Result<Vec<(Cause, u32)>> {
+    Ok(count(&failures(store, policy, workspace, endpoint, at_ms).await?))
+}
+
+/// Failures of the endpoint in the window that ended at a time, newest first.
+async fn failures(
+    store: &dyn Store,
+    policy: &Policy,
+    workspace: &WorkspaceId,
+    endpoint: &EndpointId,
+    at_ms: u64,
+) -> Result<Vec<Attempt>> {
     let window_ms = u64::try_from(policy.quota.window.as_millis()).unwrap_or(u64::MAX);
-    let since_ms = notice.at_ms.saturating_sub(window_ms);
+    let since_ms = at_ms.saturating_sub(window_ms);
     let (mut failures, mut before) = (Vec::new(), None);
     for _ in 0..PAGES_MAX {
-        let page = store.attempts(&notice.workspace, &notice.endpoint, before, PAGE_ROWS_MAX).await?;
+        let page = store.attempts(workspace, endpoint, before, PAGE_ROWS_MAX).await?;
         let (Some(last), full) = (page.last(), page.len() == PAGE_ROWS_MAX) else { break };
         let more = full && last.at_ms > since_ms;
         before = Some(last.number);
-        let told = |row: &Attempt| row.at_ms > since_ms && row.at_ms <= notice.at_ms && Cause::of(row).is_some();
+        let told = |row: &Attempt| row.at_ms > since_ms && row.at_ms <= at_ms && Cause::of(row).is_some();
         failures.extend(page.into_iter().filter(told));
         if !more {
             break;

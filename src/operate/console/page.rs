@@ -78,6 +78,11 @@ impl Page {
         self.visit.session.as_ref().is_some_and(|session| session.caller.may_write())
     }
 
+    /// Refuses a page that is for changing something.
+    pub fn need_write(&self) -> Result<(), Problem> {
+        if self.may_write() { Ok(()) } else { Err(Problem::new(Code::Forbidden, "this sign-in may only look")) }
+    }
+
     /// Whether this is one of the platform's own people.
     pub fn is_admin(&self) -> bool {
         self.visit.session.as_ref().is_some_and(|session| session.caller == Caller::Admin)

@@ -28,6 +28,11 @@ impl Posted {
         let found = self.0.iter().find(|(found, _)| found == name);
         found.map_or("", |(_, value)| value.trim())
     }
+
+    /// All values of a field: the boxes that are ticked.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Posted {
