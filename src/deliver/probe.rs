@@ -47,7 +47,7 @@ pub async fn probe(
         outcome,
         status,
         excerpt,
-        signed_at: at.as_secs(),
+        signed_ms: u64::try_from(at.as_millis()).unwrap_or(u64::MAX),
         resend: false,
     }
 }

@@ -24,7 +24,7 @@ pub const HIDDEN: &str = "(hidden)";
 
 /// The headers of an attempt at an endpoint, by name.
 pub fn headers(endpoint: &EndpointId, row: &AttemptRow, event: Option<&Waiting>, config: &Config) -> HeaderMap {
-    let at = Duration::from_secs(row.signed_at);
+    let at = Duration::from_millis(row.signed_ms);
     let own = config.headers.iter().map(|(name, _)| (name.clone(), HIDDEN.to_owned()));
     let own = OwnHeaders::check(own).unwrap_or_default();
     let secrets = if event.is_some() { signing(&config.secrets, at) } else { Vec::new() };
@@ -59,18 +59,20 @@ mod tests {
 
     #[test]
     fn each_secret_signed_from_its_rotation_on_until_a_day_after_the_next_one() {
-        let day = OVERLAP.as_secs();
-        let secret = |text: &str, rotated_s: Option<u64>| SigningSecret {
+        let day_ms = u64::try_from(OVERLAP.as_millis()).unwrap();
+        let secret = |text: &str, rotated_ms: Option<u64>| SigningSecret {
             text: text.to_owned(),
-            until_ms: rotated_s.map(|rotated_s| (rotated_s + day) * 1000),
+            until_ms: rotated_ms.map(|rotated_ms| rotated_ms + day_ms),
         };
-        let secrets = [secret("c", None), secret("b", Some(2_000)), secret("a", Some(1_000))];
-        let signed =
-            |at_s: u64| -> String { signing(&secrets, Duration::from_secs(at_s)).iter().map(Secret::expose).collect() };
-        assert_eq!(signed(999), "a");
-        assert_eq!(signed(1_000), "ba");
-        assert_eq!(signed(2_000), "cba");
-        assert_eq!(signed(1_000 + day), "cb");
-        assert_eq!(signed(2_000 + day), "c");
+        let secrets = [secret("c", None), secret("b", Some(1_500)), secret("a", Some(1_100))];
+        let signed = |at_ms: u64| -> String {
+            signing(&secrets, Duration::from_millis(at_ms)).iter().map(Secret::expose).collect()
+        };
+        // All in one second: whole ones would not tell.
+        assert_eq!(signed(1_099), "a");
+        assert_eq!(signed(1_100), "ba");
+        assert_eq!(signed(1_500), "cba");
+        assert_eq!(signed(1_100 + day_ms), "cb");
+        assert_eq!(signed(1_500 + day_ms), "c");
     }
 }

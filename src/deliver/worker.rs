@@ -137,11 +137,11 @@ fn commit(lease: &Lease, ended: &Ended, more: bool) -> Commit {
         event_id: lease.event.id.clone(),
         event_type: lease.event.event_type.clone(),
         attempt: lease.attempt,
-        duration_ms: u64::try_from(ended.attempted.took.as_millis()).unwrap_or(u64::MAX),
+        duration_ms: millis(ended.attempted.took),
         outcome: ended.outcome,
         status,
         excerpt,
-        signed_at: ended.signed_at.as_secs(),
+        signed_ms: millis(ended.signed_at),
         resend: lease.event.resend,
     };
     Commit {
@@ -158,6 +158,10 @@ fn commit(lease: &Lease, ended: &Ended, more: bool) -> Commit {
         more,
         config: lease.config.clone(),
     }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn tell(shared: &Shared, lease: &Lease, ended: &Ended, committed: &Committed) {

@@ -295,8 +295,8 @@ pub struct AttemptRow {
     pub status: Option<u16>,
     /// The first bytes of the response's body, or one line on the failure.
     pub excerpt: String,
-    /// The Unix seconds it was signed with.
-    pub signed_at: u64,
+    /// When it was signed, Unix milliseconds: headers show the seconds, and the rest tells which secrets signed.
+    pub signed_ms: u64,
     /// Whether it carried `X-Webhook-Resend`.
     pub resend: bool,
 }

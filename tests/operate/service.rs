@@ -296,7 +296,7 @@ impl Service {
                 outcome,
                 status: Some(if outcome == Outcome::Delivered { 200 } else { 500 }),
                 excerpt: "oh".to_owned(),
-                signed_at: START_MS / 1000,
+                signed_ms: START_MS,
                 resend: false,
             }),
             more: false,

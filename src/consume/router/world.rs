@@ -133,7 +133,7 @@ impl World {
                 outcome: Outcome::Delivered,
                 status: Some(200),
                 excerpt: String::new(),
-                signed_at: 0,
+                signed_ms: 0,
                 resend: false,
             });
             let commit = Commit {

@@ -41,6 +41,7 @@ async fn an_events_page_shows_what_was_sent_from_its_arrival_on() {
     let held = gate.clone();
     let receiver = Receiver::start(move |request| Answer::ok().held(&held, request)).await;
     let endpoint = service.connect("acme", &receiver.url()).await;
+    let rotated = service.of(&endpoint, "POST", "/rotate-secret", Value::Null).await;
     for id in ["e1", "e2"] {
         let traceparent = AMQPValue::LongString(TRACEPARENT.into());
         let workspace = AMQPValue::LongString("acme".into());
@@ -72,6 +73,9 @@ async fn an_events_page_shows_what_was_sent_from_its_arrival_on() {
         // HTTP's own.
         sent.retain(|name, _| !["host", "content-length"].contains(&name.as_str()));
         assert_eq!(told, sent);
+        let secret = Secret::parse(rotated["secret"].as_str().unwrap()).unwrap();
+        assert_eq!(told["x-webhook-signature"], secret.sign_body(&request.body).as_str(), "the newest, at once");
+        assert_eq!(told["webhook-signature"].matches("v1,").count(), 2);
         assert!(request.header("traceparent").unwrap().starts_with(&TRACEPARENT[..36]), "{request:?}");
     }
 }

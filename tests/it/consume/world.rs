@@ -120,7 +120,7 @@ fn delivery(lease: &Lease) -> Commit {
         outcome: Outcome::Delivered,
         status: Some(200),
         excerpt: String::new(),
-        signed_at: 0,
+        signed_ms: 0,
         resend: false,
     };
     Commit {

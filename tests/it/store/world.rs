@@ -262,7 +262,7 @@ impl World {
                 outcome,
                 status: Some(if outcome == Outcome::Delivered { 200 } else { 500 }),
                 excerpt: "what came back".to_owned(),
-                signed_at: self.time.now_ms() / 1_000,
+                signed_ms: self.time.now_ms(),
                 resend: lease.event.resend,
             }),
             more: true,

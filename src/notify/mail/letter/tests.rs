@@ -29,7 +29,7 @@ fn facts(locale: &str, name: &str, excerpt: &str) -> Facts {
         outcome: Outcome::Failed(Reason::Status),
         status: Some(503),
         excerpt: excerpt.to_owned(),
-        signed_at: 1_800_000_000,
+        signed_ms: 1_800_000_000_000,
         resend: false,
     };
     let last = Attempt { number: 31, at_ms: 1_799_999_999_000, next_attempt_ms: None, row };

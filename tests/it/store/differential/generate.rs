@@ -317,7 +317,7 @@ impl Generator {
                 outcome,
                 status: (!failed).then_some(200),
                 excerpt: "sí\n\"quoted\" \u{0} text".to_owned(),
-                signed_at: self.random.random_range(0..2_000_000_000),
+                signed_ms: self.random.random_range(0..2_000_000_000_000),
                 resend: lease.event.resend,
             }),
             more: !self.chance(4),
