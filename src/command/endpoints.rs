@@ -7,6 +7,7 @@ mod client;
 mod file;
 mod plan;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -88,6 +89,10 @@ pub fn run(options: Options) -> anyhow::Result<()> {
 
 async fn apply(options: Apply) -> anyhow::Result<()> {
     let file: File = serde_saphyr::from_str(&read(&options.file)?).context(options.file.display().to_string())?;
+    let mut named = BTreeSet::new();
+    if let Some(twice) = file.workspaces.iter().find(|workspace| !named.insert(&workspace.id)) {
+        bail!("{}: the workspace {} is there twice", options.file.display(), twice.id);
+    }
     let client = options.api.client()?;
     // All of it first: a mistake in the last line must not leave half of it done.
     let mut steps = Vec::new();

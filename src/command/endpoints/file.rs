@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// All of it.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -25,10 +25,10 @@ pub struct Workspace {
     /// Its plan.
     pub plan: String,
     /// Its name, for people.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub name: String,
     /// Who gets its notices.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub notify: Vec<String>,
     /// The language of its notices.
     #[serde(default = "english")]
@@ -52,13 +52,13 @@ pub struct Endpoint {
     /// The event types it wants.
     pub events: Vec<String>,
     /// For people.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub description: String,
     /// How many contacts' events move side by side.
     #[serde(default = "one")]
     pub lanes: u16,
     /// Its own headers.
-    #[serde(default, skip_serializing_if = "Headers::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Headers::is_empty")]
     pub headers: Headers,
     #[serde(default, skip_serializing)]
     status: Passed,
@@ -118,6 +118,11 @@ impl Headers {
         names.sort();
         names
     }
+}
+
+/// A field without a value, as in `name:`, is as good as none.
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 fn english() -> String {

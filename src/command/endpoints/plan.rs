@@ -31,8 +31,8 @@ impl fmt::Display for Step {
     }
 }
 
-/// What has to be done for one workspace; `now` is it as it is, if it is there. Room is made before it is needed:
-/// deletions come before creations.
+/// What has to be done for one workspace; `now` is it as it is, if it is there. Deletions come last: what the API refuses
+/// of the rest has cost nobody an endpoint, and what waits for it.
 pub fn plan(wanted: &Workspace, now: Option<&Workspace>) -> Result<Vec<Step>, String> {
     let workspace = &wanted.id;
     let mut steps: Vec<_> = set(wanted, now).into_iter().collect();
@@ -46,11 +46,6 @@ pub fn plan(wanted: &Workspace, now: Option<&Workspace>) -> Result<Vec<Step>, St
         (wanted, now.or_else(|| take(&mut left, |now| plain(&now.url) == plain(&wanted.url))))
     };
     let found: Vec<_> = endpoints.iter().zip(found).map(by_url).collect();
-    steps.extend(left.into_iter().map(|now| Step::Delete {
-        workspace: workspace.clone(),
-        id: now.id.clone().unwrap_or_default(),
-        url: now.url.clone(),
-    }));
     for (wanted, now) in &found {
         if let Some(now) = now {
             steps.extend(change(workspace, wanted, now)?);
@@ -59,6 +54,11 @@ pub fn plan(wanted: &Workspace, now: Option<&Workspace>) -> Result<Vec<Step>, St
     for (wanted, _) in found.iter().filter(|(_, now)| now.is_none()) {
         steps.push(create(workspace, wanted)?);
     }
+    steps.extend(left.into_iter().map(|now| Step::Delete {
+        workspace: workspace.clone(),
+        id: now.id.clone().unwrap_or_default(),
+        url: now.url.clone(),
+    }));
     Ok(steps)
 }
 
@@ -185,7 +185,7 @@ workspaces:
     }
 
     #[test]
-    fn each_difference_is_one_step_and_room_is_made_first() {
+    fn each_difference_is_one_step_and_deletions_come_last() {
         let changed = "
 workspaces:
   - id: acme
@@ -197,9 +197,9 @@ workspaces:
 ";
         let expected = [
             "~ acme: notify: [] → [\"a@b.example\"]; plan: \"advanced\" → \"enterprise\"",
-            "- acme/ep_2 https://b.example/",
             "~ acme/ep_1: url: \"https://a.example/\" → \"https://a.example/new\"; header x-b: removed; header x-a: set",
             "+ acme https://c.example/",
+            "- acme/ep_2 https://b.example/",
         ];
         assert_eq!(steps(changed), Ok(expected.map(str::to_owned).to_vec()));
         let created = plan(&workspace(NOW), None);

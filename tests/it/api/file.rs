@@ -79,9 +79,9 @@ workspaces:
     let (status, shown) = apply(&service, file, &["--dry-run"]).await;
     let expected = [
         "~ acme: notify: [] → [\"ops@acme.example\"]; plan: \"advanced\" → \"enterprise\"".to_owned(),
-        "- acme/ep_… https://r.example/gone".to_owned(),
         format!("~ acme/{}: events: [\"*\"] → [\"message.sent\"]; lanes: 1 → 4; header x-key: set", kept.id),
         "+ acme https://r.example/new".to_owned(),
+        "- acme/ep_… https://r.example/gone".to_owned(),
         "~ fresh: locale: \"en\"; name: \"\"; notify: []; plan: \"advanced\"".to_owned(),
         "5 to do; nothing was changed".to_owned(),
     ];
@@ -112,11 +112,21 @@ workspaces:
     assert_eq!(other, &before["workspaces"][1], "a workspace that is not named stays as it is");
 
     assert_eq!(apply(&service, file, &[]).await.1, "nothing to change\n", "the header has that value already");
+    let blank = file.replace("plan: advanced", "plan: advanced\n    name:\n    notify:");
+    assert_eq!(apply(&service, &blank, &[]).await.1, "nothing to change\n", "a field without a value is none");
     let wrong = "workspaces: [{id: acme, plan: advanced, endpoints: [{url: 'http://10.0.0.1/', events: ['*']}]}]";
     let (status, printed) = apply(&service, wrong, &[]).await;
     assert!(status == 1 && printed.contains("url: "), "{printed}");
+    let refused = everything(&service).await;
+    let endpoints = |all: &Value| all["workspaces"][0]["endpoints"].clone();
+    assert_eq!(endpoints(&refused), endpoints(&after), "nothing is deleted before the rest is done");
     let (status, printed) = apply(&service, "workspaces: [{id: acme, plan: free, endpoint: []}]", &[]).await;
     assert!(status == 1 && printed.contains("endpoint") && printed.matches('\n').count() == 1, "{printed}");
+    assert!(printed.contains("line 1 column"), "{printed}");
+    let twice = "workspaces: [{id: acme, plan: free}, {id: other, plan: free}, {id: acme, plan: advanced}]";
+    let (status, printed) = apply(&service, twice, &[]).await;
+    assert!(status == 1 && printed.contains("the workspace acme is there twice"), "{printed}");
+    assert_eq!(everything(&service).await, refused, "nothing was changed by what is wrong");
 }
 
 #[tokio::test]
