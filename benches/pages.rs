@@ -1,4 +1,4 @@
-//! How long pages of the API take when there is much to page through: prints a table, asserts nothing.
+//! How long pages of the API and of the console take when there is much to page through: prints a table, asserts nothing.
 //!
 //! `cargo bench --features testing --bench pages` with 100,000 endpoints, 100 of them with full logs, on a redis-server of its
 //! own; `-- 5000` for fewer endpoints. In this process are the API and the one who asks, a connection per request.
@@ -21,7 +21,7 @@ use recadero::decide::retry::Next;
 use recadero::store::Store;
 use recadero::store::lanes::{After, Append, Claim, Commit, Token, Want};
 use recadero::store::records::{AttemptRow, Config, Put, SigningSecret, Workspace};
-use service::{Kind, PARTITIONS, Service};
+use service::{Kind, PARTITIONS, Service, TOKEN};
 
 const ENDPOINTS: usize = 100_000;
 const ENDPOINTS_PER_WORKSPACE: usize = 100;
@@ -45,9 +45,12 @@ async fn measure(endpoints: usize) {
     stream::iter(0..full).for_each_concurrent(AT_ONCE, |number| fill_log(service.store.clone(), number)).await;
     println!("{endpoints} endpoints, {full} with {LOG_ROWS} attempts, made in {:?}", begun.elapsed());
 
+    let session = sign_in(&service).await;
     println!("{:<44} {:>10} {:>10}", "", "median", "99 %");
     let endpoint = |number: usize| format!("/v1/workspaces/{}/endpoints/{}", workspace(number), endpoint(number, 0));
-    let pages: [(&str, &dyn Fn(usize) -> String); 7] = [
+    let console = |number: usize| format!("/console/workspaces/{}", workspace(number));
+    let shown = |number: usize| format!("{}/endpoints/{}", console(number), endpoint_id(number));
+    let pages: [(&str, &dyn Fn(usize) -> String); 15] = [
         ("workspaces, 50 rows", &|_| "/v1/workspaces".to_owned()),
         ("endpoints, 50 rows", &|number| format!("/v1/workspaces/{}/endpoints", workspace(number))),
         ("attempts, 50 rows", &|number| format!("{}/attempts", endpoint(number))),
@@ -55,19 +58,38 @@ async fn measure(endpoints: usize) {
         ("attempts of one event, of all rows", &|number| format!("{}/attempts?event_id=1", endpoint(number))),
         ("an event with its payload", &|number| format!("{}/events/{}", endpoint(number), LOG_ROWS - 1)),
         ("statistics", &|number| format!("{}/stats", endpoint(number))),
+        ("console: a workspace's webhooks", &console),
+        ("console: an endpoint", &shown),
+        ("console: the part of it that renews itself", &|number| format!("{}/live?status=enabled", shown(number))),
+        ("console: its log, filtered", &|number| format!("{}?still=1&outcome=failed", shown(number))),
+        ("console: an event", &|number| format!("{}/events/{}", shown(number), LOG_ROWS - 1)),
+        ("console: dropped events", &|number| format!("{}/dropped", shown(number))),
+        ("console: all workspaces", &|_| "/console/workspaces".to_owned()),
+        ("console: the endpoints in trouble", &|_| "/console/trouble".to_owned()),
     ];
     for (name, path) in pages {
         let mut times = Vec::new();
         for number in 0..REQUESTS {
             let path = path(number % full);
             let begun = Instant::now();
-            let answer = service.get(&path).await;
+            let answer = service.ask_with("GET", &path, &session, "").await;
             times.push(begun.elapsed());
             assert_eq!(answer.status, 200, "{path}: {answer:?}");
         }
         times.sort();
         println!("{name:<44} {:>10.1?} {:>10.1?}", times[REQUESTS / 2], times[REQUESTS * 99 / 100]);
     }
+}
+
+/// The header of an administrator's session in the console.
+async fn sign_in(service: &Service) -> String {
+    let answer = service.ask_with("POST", "/console/sign-in", "", &format!("token={TOKEN}&next=")).await;
+    let cookie = answer.head.lines().find_map(|line| line.strip_prefix("set-cookie: ")).expect("a session");
+    format!("Cookie: {}\r\n", cookie.split(';').next().unwrap())
+}
+
+fn endpoint_id(workspace: usize) -> EndpointId {
+    endpoint(workspace, 0)
 }
 
 fn workspace(number: usize) -> WorkspaceId {
@@ -129,7 +151,7 @@ async fn fill_log(store: Arc<dyn Store>, number: usize) {
             outcome: Outcome::Delivered,
             status: Some(200),
             excerpt: "{\"ok\":true}".repeat(20),
-            signed_ms: 0,
+            signed_at: 0,
             resend: false,
         };
         let commit = Commit {
