@@ -185,7 +185,7 @@ fn a_module_that_says_nothing_is_found() {
 // A Lua script says what it is for and what goes in and out, and names its inputs in its first block of code.
 
 /// Parts that are put before scripts, which say what goes in and out.
-const LUA_PARTS: [&str; 2] = ["lib.lua", "flow.lua"];
+const LUA_PARTS: [&str; 4] = ["lib.lua", "lease.lua", "flow.lua", "fail.lua"];
 
 fn unclear_lua(file: &File) -> Vec<String> {
     let mut complaints = Vec::new();

@@ -30,6 +30,9 @@ mod setup;
 mod upkeep;
 mod views;
 
+#[cfg(feature = "testing")]
+pub use lanes::commit_bytes;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
 use super::connect::{Call, Link};
-use super::keys::Frame;
+use super::keys::{Frame, Scope};
 use super::reply::{damaged, exactly, index, list, strange, text};
 use super::upkeep::Trimmed;
 use super::{RedisStore, entry, scripts, server};
@@ -79,7 +79,7 @@ impl RedisIntake {
 
     async fn append_group(&self, partition: Partition, items: &[Append], done: &mut Appended) -> Result<()> {
         let store = &self.store;
-        let mut frame = Frame::lean(&store.keys, partition);
+        let mut frame = Frame::of(Scope::APPEND, &store.keys, partition);
         for item in items {
             frame.workspace(&item.workspace);
             item.lanes.iter().for_each(|lane| {

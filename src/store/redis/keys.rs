@@ -112,13 +112,34 @@ impl Keys {
     }
 }
 
+/// How many of its keys a call names of each workspace and endpoint, the first of [`Scope::WORKSPACE`] and
+/// [`Scope::ENDPOINT`]: each costs Redis about as much as a small command, and the hot path needs few.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Scope {
+    pub workspace: usize,
+    pub endpoint: usize,
+}
+
+impl Scope {
+    const WORKSPACE: [&str; 3] = ["ws", "eps", "fails"];
+    const ENDPOINT: [&str; 8] = ["ep", "kept", "log", "stats", "dropped", "droppedix", "droppedat", "epfails"];
+
+    /// All of them.
+    pub const ALL: Self = Self { workspace: Self::WORKSPACE.len(), endpoint: Self::ENDPOINT.len() };
+    /// What an append needs.
+    pub const APPEND: Self = Self { workspace: 1, endpoint: 1 };
+    /// What a claim needs: the configuration too.
+    pub const CLAIM: Self = Self { workspace: 2, endpoint: 1 };
+    /// What a commit of deliveries needs: payloads kept, the log and the statistics too.
+    pub const DELIVERED: Self = Self { workspace: 2, endpoint: 4 };
+}
+
 /// The things one call is about, in the order in which `lua/lib.lua` reads them: each once, numbered from 1.
 #[derive(Debug)]
 pub(super) struct Frame {
     keys: Keys,
     partition: Partition,
-    /// Whether only append's keys are named.
-    lean: bool,
+    scope: Scope,
     workspaces: Things<WorkspaceId>,
     endpoints: Things<(WorkspaceId, EndpointId)>,
     lanes: Things<LaneId>,
@@ -146,18 +167,15 @@ impl<T: Ord + Clone> Things<T> {
 }
 
 impl Frame {
+    /// With all keys of its things.
     pub fn new(keys: &Keys, partition: Partition) -> Self {
-        Self::with(keys, partition, false)
+        Self::of(Scope::ALL, keys, partition)
     }
 
-    /// For append: its few keys, and the ids seen.
-    pub fn lean(keys: &Keys, partition: Partition) -> Self {
-        Self::with(keys, partition, true)
-    }
-
-    fn with(keys: &Keys, partition: Partition, lean: bool) -> Self {
+    /// With those of a scope, which is the script's.
+    pub fn of(scope: Scope, keys: &Keys, partition: Partition) -> Self {
         let keys = keys.clone();
-        Self { keys, partition, lean, workspaces: Things::new(), endpoints: Things::new(), lanes: Things::new() }
+        Self { keys, partition, scope, workspaces: Things::new(), endpoints: Things::new(), lanes: Things::new() }
     }
 
     pub fn workspace(&mut self, workspace: &WorkspaceId) -> usize {
@@ -211,20 +229,17 @@ impl Frame {
         ];
         let mut keys: Vec<String> = fixed.into_iter().map(of).collect();
         for workspace in &self.workspaces.list {
-            let names: &[&str] = if self.lean { &["ws"] } else { &["ws", "eps", "fails"] };
-            keys.extend(names.iter().map(|name| of(&format!("{name}:{workspace}"))));
+            let names = Scope::WORKSPACE.iter().take(self.scope.workspace);
+            keys.extend(names.map(|name| of(&format!("{name}:{workspace}"))));
         }
         for (workspace, endpoint) in &self.endpoints.list {
-            let names: &[&str] = match self.lean {
-                true => &["ep"],
-                false => &["ep", "kept", "log", "stats", "dropped", "droppedix", "droppedat", "epfails"],
-            };
-            keys.extend(names.iter().map(|name| of(&format!("{name}:{workspace}/{endpoint}"))));
+            let names = Scope::ENDPOINT.iter().take(self.scope.endpoint);
+            keys.extend(names.map(|name| of(&format!("{name}:{workspace}/{endpoint}"))));
         }
         for lane in &self.lanes.list {
             keys.extend(["lane", "queue"].iter().map(|name| of(&format!("{name}:{lane}"))));
         }
-        if self.lean {
+        if self.scope == Scope::APPEND {
             keys.extend(self.keys.seen(self.partition));
         }
         keys

@@ -7,7 +7,7 @@ use redis::Value;
 
 use super::RedisStore;
 use super::connect::Call;
-use super::keys::Frame;
+use super::keys::{Frame, Scope};
 use super::reply::{bytes, damaged, exactly, list, number, small, strange, text};
 use super::{entry, scripts};
 use crate::decide::attempt::Outcome;
@@ -42,7 +42,7 @@ impl RedisStore {
     pub(super) async fn claim_lanes(&self, partition: Partition, wants: &[Want]) -> Result<Vec<Claim>> {
         let mut claims = Vec::with_capacity(wants.len());
         for wants in groups(wants, |want| &want.lane) {
-            let mut frame = Frame::new(&self.keys, partition);
+            let mut frame = Frame::of(Scope::CLAIM, &self.keys, partition);
             wants.iter().for_each(|want| {
                 frame.lane(&want.lane);
             });
@@ -61,11 +61,16 @@ impl RedisStore {
     pub(super) async fn commit_attempts(&self, partition: Partition, commits: &[Commit]) -> Result<Vec<Committed>> {
         let mut committed = Vec::with_capacity(commits.len());
         for commits in groups(commits, |commit| &commit.lane) {
-            let mut frame = Frame::new(&self.keys, partition);
+            let delivered = commits.iter().all(|commit| commit.outcome == Outcome::Delivered);
+            let (scope, script) = match delivered {
+                true => (Scope::DELIVERED, &scripts::COMMIT_DELIVERED),
+                false => (Scope::ALL, &scripts::COMMIT),
+            };
+            let mut frame = Frame::of(scope, &self.keys, partition);
             commits.iter().for_each(|commit| {
                 frame.lane(&commit.lane);
             });
-            let mut call = self.call(&scripts::COMMIT, &frame);
+            let mut call = self.call(script, &frame);
             commits.iter().for_each(|commit| arguments(&mut call, commit));
             let [answers, releasing] = exactly(self.run("commit", &call).await?)?;
             self.release_found(partition, &frame, releasing).await?;
@@ -123,6 +128,19 @@ fn arguments(call: &mut Call, commit: &Commit) {
         .arg(bucket.unwrap_or(DURATION_BUCKETS_MS.len()).to_string())
         .arg(flag(commit.more))
         .arg(version(Some(&commit.config)));
+}
+
+/// Bytes of a call that commits, without the policy; benches alone build one for nothing.
+#[cfg(feature = "testing")]
+pub fn commit_bytes(partition: Partition, commits: &[Commit]) -> usize {
+    let mut frame = Frame::of(Scope::DELIVERED, &super::keys::Keys::new("recadero"), partition);
+    commits.iter().for_each(|commit| {
+        frame.lane(&commit.lane);
+    });
+    let named = frame.arguments().into_iter().map(Bytes::from).collect();
+    let mut call = Call { script: &scripts::COMMIT_DELIVERED, keys: frame.keys(), arguments: named };
+    commits.iter().for_each(|commit| arguments(&mut call, commit));
+    call.keys.iter().map(String::len).sum::<usize>() + call.arguments.iter().map(Bytes::len).sum::<usize>()
 }
 
 /// A yes or a no, as scripts read it.

@@ -1,11 +1,13 @@
 //! The Lua scripts: each one operation, whole or not at all.
 //!
 //! A script is known by the hash of its text, so two releases run side by side on one Redis. What they share is put
-//! before each as text (`lib.lua`, and `flow.lua` where events move); a Redis function library would be shared state
-//! with versions of its own. A script that drains may run when Redis is full; one that adds is refused then, whole
+//! before each as text (`lib.lua`, `lease.lua` and `flow.lua` where events move), but no more than a script needs, since
+//! all of it runs with every call; a Redis function library would be shared state with versions of its own. A script that drains may run when Redis is full; one that adds is refused then, whole
 //! and up front, before it has written anything.
 
 use std::sync::LazyLock;
+
+use super::keys::Scope;
 
 /// A script's text and the hash that `EVALSHA` takes.
 #[derive(Debug)]
@@ -18,9 +20,14 @@ const ADDS: &str = "#!lua\n";
 const DRAINS: &str = "#!lua flags=allow-oom\n";
 const READS: &str = "#!lua flags=no-writes\n";
 
-const LIB: &str = concat!("local LEAN = false\n", include_str!("lua/lib.lua"));
-const LIB_LEAN: &str = concat!("local LEAN = true\n", include_str!("lua/lib.lua"));
-const FLOW: &str = include_str!("lua/flow.lua");
+static LIB: LazyLock<String> = LazyLock::new(|| lib(Scope::ALL));
+const LEASE: &str = include_str!("lua/lease.lua");
+const FLOW: &str = concat!(include_str!("lua/lease.lua"), include_str!("lua/flow.lua"));
+
+fn lib(scope: Scope) -> String {
+    let Scope { workspace, endpoint } = scope;
+    format!("local WORKSPACE_KEYS, ENDPOINT_KEYS = {workspace}, {endpoint}\n{}", include_str!("lua/lib.lua"))
+}
 
 impl Script {
     fn new(parts: &[&str]) -> Self {
@@ -43,15 +50,16 @@ fn edition() -> String {
 
 macro_rules! scripts {
     ($($name:ident = $($part:expr),+;)+) => {
-        $(pub(super) static $name: LazyLock<Script> = LazyLock::new(|| Script::new(&[$($part),+]));)+
+        $(pub(super) static $name: LazyLock<Script> = LazyLock::new(|| Script::new(&[$(&*$part),+]));)+
     };
 }
 
 scripts! {
-    APPEND = ADDS, LIB_LEAN, include_str!("lua/append.lua");
+    APPEND = ADDS, lib(Scope::APPEND), include_str!("lua/append.lua");
     DUE = READS, include_str!("lua/due.lua");
-    CLAIM = DRAINS, LIB, FLOW, include_str!("lua/claim.lua");
-    COMMIT = DRAINS, LIB, FLOW, include_str!("lua/commit.lua");
+    CLAIM = DRAINS, lib(Scope::CLAIM), LEASE, include_str!("lua/claim.lua");
+    COMMIT = DRAINS, LIB, FLOW, include_str!("lua/fail.lua"), include_str!("lua/commit.lua");
+    COMMIT_DELIVERED = DRAINS, lib(Scope::DELIVERED), LEASE, "local fail\n", include_str!("lua/commit.lua");
     GIVE_BACK = DRAINS, LIB, include_str!("lua/give_back.lua");
     TRIM = DRAINS, LIB, FLOW, include_str!("lua/trim.lua");
     RELEASE = DRAINS, LIB, include_str!("lua/release.lua");

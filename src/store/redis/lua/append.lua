@@ -1,6 +1,6 @@
 -- Appends a group of one partition's events to their lanes.
 --
--- KEYS  lib's (lean), then the 6 sets of ids seen.
+-- KEYS  lib's, then the 6 sets of ids seen.
 -- ARGV  lib's; then the number of events, and per event: digest, workspace index, routing version,
 --       `resent contact type id traceparent`, body, the number of its lanes and their indexes.
 -- Returns {taken, ready, over, stale}: a letter per event done (s stored, d duplicate, u unmatched); indexes of lanes

@@ -1,4 +1,5 @@
--- Records the ends of attempts and hands over what follows.
+-- Records the ends of attempts and hands over what follows. Where all are delivered, which costs less, nothing of fail and
+-- flow is there, and `fail` is nil.
 --
 -- KEYS  lib's.
 -- ARGV  lib's; then per lane: token, seq, round, attempt, generation, '1' if delivered, ms until the next attempt
@@ -32,7 +33,7 @@ local function record(e, at_ms, next_ms, row)
     call('DEL', e.log)
     return
   end
-  call('RPUSH', e.log, e.ln .. ' ' .. at_ms .. ' ' .. next_ms .. ' ' .. row)
+  call('RPUSH', e.log, string.format('%d %d %d ', e.ln, at_ms, next_ms) .. row)
   if e.ln % LOG_SLACK == 0 then call('LTRIM', e.log, -log_max, -1) end
 end
 
@@ -56,37 +57,6 @@ local function deliver(l)
   l.sq, l.rd, l.at, l.tr = 0, 0, 0, 0
   shed(l)
   return true
-end
-
--- Counts a failure in the window; whether it was one too many.
-local function exceed(l, identity, ended_ms)
-  local e = l.ep
-  local by_endpoint = quota_scope == 'endpoint'
-  local window = by_endpoint and e.fails or e.ws.fails
-  call('ZADD', window, ended_ms, e.name .. ' ' .. l.text .. ' ' .. identity)
-  call('ZREMRANGEBYSCORE', window, '-inf', now - window_ms)
-  local failures = call('ZCARD', window)
-  if failures > quota_limit then return true end
-  if failures == math.floor(quota_limit / 2) + 1 then
-    local holder = by_endpoint and e.key or e.ws.key
-    local warned = number(call('HGET', holder, 'warned') or -window_ms)
-    if warned + window_ms <= now then
-      call('HSET', holder, 'warned', now)
-      local scope = by_endpoint and e.name or e.ws.name
-      if not sheds(1) then tell('warning-' .. scope .. '-' .. now, 'endpoint.warning', e, '', 'quota', failures, now) end
-    end
-  end
-  return false
-end
-
--- Drops the current event after its last attempt.
-local function give_up(l)
-  local h = drop(l, true, 'retries', true)
-  if call('ZCARD', OUTBOX) < outbox_max then
-    tell('dropped-' .. l.ep.name .. '-' .. h.seq, 'event.dropped', l.ep, h.id, 'retries', '', now)
-  else
-    tell_many(l.ep, 'retries', 1)
-  end
 end
 
 -- Moves a lane between the pools.
@@ -145,28 +115,15 @@ local function commit(l, a)
   local there = not delivered and is_current(l, call('LINDEX', l.queue, l.pa)) or delivered and deliver(l)
   if not there then return astray(l) end
   l.tk, l.le, l.dirty = '', 0, true
-  local what, disabled, dropped, at_ms = nil, 0, 0, 0
-  if delivered then
-    what = proceed(l, move(l, 0), token, more)
+  local moved = move(l, delivered and 0 or 1)
+  local what, disabled, dropped, at_ms = 'waiting', 0, 0, nil
+  if not delivered then
+    disabled, dropped, at_ms = fail(l, seq .. ' ' .. round .. ' ' .. attempt, ended_ms, delay, generation == e.gen)
+  end
+  if at_ms then
+    put(l, 'waiting', at_ms)
   else
-    l.at, l.tr = l.at + 1, 1
-    local moved = move(l, 1)
-    local counts = generation == e.gen
-    if counts and exceed(l, seq .. ' ' .. round .. ' ' .. attempt, ended_ms) then
-      disable(e, 'quota')
-      disabled = 1
-    end
-    if not delay then
-      give_up(l)
-      dropped = 1
-      what = proceed(l, moved, token, more)
-    elseif counts and disabled == 0 then
-      at_ms = ended_ms + delay
-      put(l, 'waiting', at_ms)
-      what = 'waiting'
-    else
-      what = proceed(l, moved, token, more)
-    end
+    what, at_ms = proceed(l, moved, token, more), 0
   end
   l.ltk, l.lsq, l.lrd, l.lat, l.what, l.ld, l.lx, l.lms = token, seq, round, attempt, what, disabled, dropped, at_ms
   record(e, ended_ms, at_ms, row)

@@ -1,8 +1,8 @@
 -- What the scripts share; it is put before each of them.
 --
 -- KEYS  the partition's own keys, then `ws eps fails` per workspace, `ep kept log stats dropped droppedix droppedat
---       fails` per endpoint and `lane queue` per lane (append: `ws`, `ep` and `lane queue` alone), then the script's
---       others, from `key` on.
+--       fails` per endpoint and `lane queue` per lane, then the script's others, from `key` on. Of a workspace's and an
+--       endpoint's there are as many as the script's scope has (keys.rs).
 -- ARGV  now_ms ('' for the server's time), the policy in the order of the locals below, the numbers of workspaces,
 --       endpoints and lanes, then `name` per workspace, `name workspace-index` per endpoint and
 --       `text endpoint-index layout` per lane; then the script's own arguments, which begin at `rest`.
@@ -24,13 +24,12 @@ local renewal_ms = number(ARGV[18])
 local workspaces, endpoints, lanes = number(ARGV[19]), number(ARGV[20]), number(ARGV[21])
 
 -- The things the caller named; `rest` is the first argument of the script's own. Each table has all its fields from the
--- beginning, since one that grows is rebuilt again and again. (Where the call is lean, the fields of keys that were not
--- passed hold others; append uses none of them.)
+-- beginning, since one that grows is rebuilt again and again. (The fields of keys that the script's scope, in
+-- keys.rs, leaves out hold others; it uses none of them.)
 local W, E, L, rest, key = {}, {}, {}, 22, 12
-local lean = LEAN
 for i = 1, workspaces do
   W[i] = {name = ARGV[rest], entitled = nil, version = nil, key = KEYS[key], eps = KEYS[key + 1], fails = KEYS[key + 2]}
-  rest, key = rest + 1, key + (lean and 1 or 3)
+  rest, key = rest + 1, key + WORKSPACE_KEYS
 end
 for i = 1, endpoints do
   E[i] = {
@@ -40,7 +39,7 @@ for i = 1, endpoints do
     st = '', gen = 0, seq = 0, ev = 0, by = 0, dn = 0, db = 0, cv = '', ln = 0, kn = 0, on = 0, ks = 0, hs = '',
     lay = nil, touched = false,
   }
-  rest, key = rest + 2, key + (lean and 1 or 8)
+  rest, key = rest + 2, key + ENDPOINT_KEYS
 end
 for i = 1, lanes do
   local e = E[number(ARGV[rest + 1])]
@@ -174,7 +173,7 @@ end
 local function join(l, len, line, body)
   local e = l.ep
   e.seq, e.ev, e.by, e.dirty, waiting = e.seq + 1, e.ev + 1, e.by + len, true, waiting + 1
-  call('RPUSH', l.queue, e.seq .. ' ' .. now_text .. ' ' .. len .. ' ' .. line .. '\n' .. body)
+  call('RPUSH', l.queue, string.format('%d %s %d ', e.seq, now_text, len) .. line .. '\n' .. body)
   if not l.busy then
     l.busy = true
     if layouts(e)[1].n == l.layout then
