@@ -105,10 +105,6 @@ pub async fn list(
     Ok(Json(Page::of(rest, limit, cursor, Shown::from)))
 }
 
-fn place(endpoint: &Endpoint) -> (u64, EndpointId) {
-    (endpoint.config.created_ms, endpoint.id.clone())
-}
-
 /// An endpoint's place in the list, as a cursor has it.
 pub(super) fn cursor(endpoint: &Endpoint) -> String {
     format!("{} {}", endpoint.config.created_ms, endpoint.id)
@@ -307,12 +303,12 @@ impl Api {
             let page: Vec<_> = routes.into_iter().skip(start).take(limit).map(|route| route.endpoint).collect();
             return Ok(self.store.endpoints_among(workspace, &page).await?);
         }
-        // The page's beginning was deleted since, and is found again by when it was created.
-        let mut endpoints = self.store.endpoints(workspace).await?;
-        endpoints.sort_by_cached_key(place);
-        endpoints.retain(|endpoint| after.as_ref().is_none_or(|after| place(endpoint) > *after));
-        endpoints.truncate(limit);
-        Ok(endpoints)
+        // The page's beginning was deleted since, and is found again by when it was created. Those of the same moment may
+        // be shown once more; in the list's own order, so that none is left out.
+        let created_ms = after.map_or(0, |(created_ms, _)| created_ms);
+        let endpoints = self.store.endpoints(workspace).await?;
+        let rest = endpoints.into_iter().skip_while(|endpoint| endpoint.config.created_ms < created_ms);
+        Ok(rest.take(limit).collect())
     }
 
     /// An endpoint, or 404.
