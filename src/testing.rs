@@ -65,6 +65,12 @@ pub enum Bug {
     NoticeTwice,
     /// A notice is settled before it is sent.
     NoticeSettledFirst,
+    /// What can never be delivered is acknowledged without being rejected.
+    PoisonLost,
+    /// A delivered event that is resent does not say so.
+    ResentUnmarked,
+    /// A deleted workspace's endpoints are there again with its plan.
+    WorkspaceOutlives,
     /// Nobody looks for lanes whose wake was lost.
     NoPoll,
 }

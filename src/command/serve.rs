@@ -154,6 +154,7 @@ async fn open(
         let opening = RedisStore::open(options.clone(), signals.clone());
         match stop.run_until_cancelled(opening).await {
             None => return Ok(None),
+            // The first heartbeat says that it is there.
             Some(Ok(store)) => return Ok(Some(Arc::new(store))),
             Some(Err(StoreError::Refused(detail))) => return Err(ConfigError::of("redis-url", detail).into()),
             Some(Err(error)) => {

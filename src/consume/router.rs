@@ -191,7 +191,7 @@ impl Router {
             }
             self.take_in(subscription, &mut batch, stop).await?;
             let rejected = batch.rejected();
-            if !rejected.is_empty() {
+            if !rejected.is_empty() && !has(Bug::PoisonLost) {
                 subscription.reject(rejected).await?;
             }
             if let Some(last) = batch.last() {

@@ -12,8 +12,8 @@
 //! that none had. Rejected: cargo-fuzz, whose instrumentation wants a nightly compiler. Its targets would be these very
 //! functions of bytes.
 
-// Tests may panic.
-#![allow(clippy::unwrap_used)]
+// Tests may panic, and wait for real.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod cursor;
 mod engine;

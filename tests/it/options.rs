@@ -12,6 +12,7 @@ use crate::rig::ports::Port;
 use crate::rig::rabbit::Rabbit;
 use crate::rig::recadero::{ADMIN_TOKEN, Process, run};
 use crate::rig::redis::{Aof, Options, Redis};
+use crate::rig::redis_cluster::RedisCluster;
 use crate::rig::until;
 use crate::service::{SOON, Service, metric};
 
@@ -210,6 +211,36 @@ async fn a_store_that_would_break_promises_is_refused() {
         .await;
 }
 
+#[tokio::test]
+async fn a_wrong_or_missing_password_of_redis_is_one_line_and_exit_status_2() {
+    let (redis, cluster) = tokio::join!(Redis::start(Options::default()), RedisCluster::start());
+    let nodes: Vec<_> = cluster.primaries.iter().chain(&cluster.replicas).collect();
+    for server in nodes.iter().chain([&&redis]) {
+        server.cli(&["CONFIG", "SET", "requirepass", SECRET]).await;
+    }
+    let with = |login: &str| {
+        let of = |server: &Redis| server.url().replace("redis://", &format!("redis://{login}"));
+        [of(&redis), nodes.iter().map(|node| of(node)).collect::<Vec<_>>().join(",")]
+    };
+    for url in [with(":wrong-and-not-to-be-shown@"), with("")].concat() {
+        let variables = [
+            ("RECADERO_REDIS_URL", url.as_str()),
+            ("RECADERO_ADMIN_TOKENS", ADMIN_TOKEN),
+            ("RECADERO_OPS_ADDR", "127.0.0.1:0"),
+            ("RECADERO_HTTP_ADDR", "127.0.0.1:0"),
+            ("RECADERO_LOG", "warn"),
+        ];
+        let (status, printed) = run(&["serve"], &variables).await;
+        assert_eq!(status, 2, "{url}: {printed}");
+        assert_eq!(printed.trim_end().lines().count(), 1, "{url}: {printed}");
+        assert!(
+            printed.starts_with("recadero: --redis-url ") && printed.contains("the server does not allow it: "),
+            "{url}: {printed}"
+        );
+        assert!(!printed.contains("not-to-be-shown"), "{printed}");
+    }
+}
+
 /// Hands every connection on to a server: RabbitMQ, away until this begins.
 async fn forward(from: u16, to: u16) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, from)).await.unwrap();
@@ -241,6 +272,7 @@ async fn it_lives_without_servers_and_says_what_is_missing_until_they_come() {
         Some(missing.iter().map(|what| what["what"].as_str().unwrap().to_owned()).collect())
     };
     assert_eq!(missing().await.unwrap(), ["store", "broker"]);
+    assert_eq!(process.log().matches("store connected").count(), 0);
     assert_eq!(process.probe("/healthz").await.unwrap().0, 200);
     assert_eq!(metric(&process, "recadero_store_connected").await, 0.0);
 
@@ -251,6 +283,8 @@ async fn it_lives_without_servers_and_says_what_is_missing_until_they_come() {
     until("ready", SOON, async || missing().await.unwrap().is_empty()).await;
     assert_eq!(metric(&process, "recadero_store_connected").await, 1.0);
     assert_eq!(metric(&process, "recadero_broker_connected").await, 1.0);
+
+    assert_eq!(process.log().matches("store connected").count(), 1, "{}", process.log());
 
     // Gone again, and back.
     redis.kill();

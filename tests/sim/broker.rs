@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
-use recadero::consume::{Broker, BrokerError, Message, OUTCOMES, Outgoing, Publisher, Subscription, Tag};
+use recadero::consume::{Broker, BrokerError, Message, OUTCOMES, Outgoing, Publisher, REJECTED, Subscription, Tag};
 use tokio::sync::Notify;
 
 use crate::process::{Fate, Process};
@@ -216,8 +216,21 @@ impl Subscription for Subscribed {
         if fate.is_some() { Err(gone()) } else { Ok(()) }
     }
 
-    async fn reject(&mut self, _: Vec<Outgoing>) -> Result<(), BrokerError> {
-        panic!("nothing in a history is to be rejected");
+    async fn reject(&mut self, messages: Vec<Outgoing>) -> Result<(), BrokerError> {
+        self.process.travel().await;
+        let fate = self.process.fate("reject");
+        if matches!(fate, None | Some(Fate::After)) {
+            for message in messages {
+                assert_eq!((message.exchange.as_str(), message.mandatory), (REJECTED, true));
+                self.shared.trace.put(Fact::Rejected {
+                    event: event(&message.properties),
+                    reason: header(&message.properties, "recadero-reason"),
+                    body: String::from_utf8(message.body.to_vec()).unwrap(),
+                });
+            }
+        }
+        self.process.travel().await;
+        if fate.is_some() { Err(gone()) } else { Ok(()) }
     }
 
     async fn close(self: Box<Self>) {
@@ -235,6 +248,11 @@ impl Drop for Subscribed {
 
 fn event(properties: &lapin::BasicProperties) -> String {
     properties.message_id().as_ref().map(ToString::to_string).unwrap_or_default()
+}
+
+fn header(properties: &lapin::BasicProperties, name: &str) -> String {
+    let value = properties.headers().as_ref().and_then(|headers| headers.inner().get(name));
+    value.and_then(|value| value.as_long_string()).map(ToString::to_string).unwrap_or_default()
 }
 
 fn told(message: &Outgoing) -> Fact {

@@ -169,6 +169,7 @@ impl History {
         match act {
             Act::Publish { workspace, contacts } => contacts.iter().for_each(|it| self.publish(*workspace, *it)),
             Act::PublishAgain { back } => self.publish_again(*back),
+            Act::Poison { workspace, poison } => self.publish_poison(*workspace, *poison),
             Act::Behave { endpoint, manner } => self.behave(*endpoint, *manner),
             Act::Create { workspace, lanes } => self.create(*workspace, *lanes).await,
             Act::Move { endpoint } => self.change(*endpoint, None).await,
@@ -177,6 +178,8 @@ impl History {
             Act::Enable { endpoint, discard } => self.enable(*endpoint, *discard).await,
             Act::Delete { endpoint } => self.delete(*endpoint).await,
             Act::Recover { endpoint } => self.recover(*endpoint).await,
+            Act::Resend { endpoint, back } => self.resend(*endpoint, *back).await,
+            Act::DeleteWorkspace { workspace } => self.delete_workspace(*workspace).await,
             Act::Plan { workspace, entitled } => self.set_plan(*workspace, *entitled).await,
             Act::Crash { slot, steps, down_ms } => {
                 self.process(*slot).crash_in(*steps, Duration::from_millis(*down_ms));

@@ -70,5 +70,8 @@ bugs! {
     drop_loses_entry DropLosesEntry 1,
     notice_twice NoticeTwice 0,
     notice_settled_first NoticeSettledFirst 129,
+    poison_lost PoisonLost 0,
+    resent_unmarked ResentUnmarked 0,
+    workspace_outlives WorkspaceOutlives 0,
     no_poll NoPoll 0,
 }

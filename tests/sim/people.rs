@@ -8,10 +8,10 @@ use recadero::decide::attempt::Outcome;
 use recadero::decide::ids::{EndpointId, EventId, EventType, WorkspaceId};
 use recadero::decide::notice::DropReason;
 use recadero::store::Records;
-use recadero::store::records::{Config, Dropped, Endpoint, SigningSecret, Workspace};
+use recadero::store::records::{Config, Dropped, Endpoint, ResendFrom, SigningSecret, Workspace};
 
 use crate::history::History;
-use crate::plan::Plan;
+use crate::plan::{Plan, Poison};
 use crate::receivers::Manner;
 use crate::tape::{ALL, Op};
 use crate::trace::Fact;
@@ -24,6 +24,9 @@ pub struct People {
     endpoints: Vec<Subject>,
     entitled: BTreeMap<usize, bool>,
     published: Vec<(Outgoing, Fact)>,
+    poisons: usize,
+    /// How often they resent an event of an endpoint, however it had ended.
+    resent: BTreeMap<(EndpointId, EventId), usize>,
 }
 
 /// An endpoint, as those know it who set it.
@@ -76,6 +79,29 @@ impl History {
             self.trace.put(fact);
             self.broker.publish(message);
         }
+    }
+
+    /// What the contract's section 2 has rejected, each for one reason.
+    pub fn publish_poison(&self, number: usize, poison: Poison) {
+        let mut people = self.people.lock().unwrap();
+        people.poisons += 1;
+        let name = format!("x{}", people.poisons);
+        drop(people);
+        let event = EventId::trusted(name.as_str());
+        let (reason, event_type, body) = match poison {
+            Poison::NotJson => ("not_json", "message.sent", r#"{"a":1,"a":1}"#),
+            Poison::NotAnObject => ("not_an_object", "message.sent", "[]"),
+            Poison::NoWorkspace => ("missing_workspace_id", "message.sent", "{}"),
+            Poison::UnknownType => ("unknown_event_type", "message.invented", "{}"),
+            Poison::OtherType => ("event_type_mismatch", "message.sent", r#"{"event_type":"comment.created"}"#),
+        };
+        let (home, event_type) = (workspace(number), EventType::trusted(event_type));
+        let mut message = Outgoing::event("recadero.events", &home, &event_type, Some(&event), Bytes::from(body));
+        if poison == Poison::NoWorkspace {
+            message.properties = message.properties.with_headers(Default::default());
+        }
+        self.trace.put(Fact::Poison { event: name, reason, body: body.to_owned() });
+        self.broker.publish(message);
     }
 
     pub fn behave(&self, number: usize, manner: Manner) {
@@ -167,10 +193,45 @@ impl History {
     pub async fn recover(&self, number: usize) {
         let Some(subject) = self.subject(number) else { return };
         let events: Vec<_> = self.dropped(&subject).await.into_iter().map(|dropped| dropped.event.id).collect();
-        self.play(Op::Resend(subject.home(), subject.id.clone(), events.clone())).await;
+        self.play(Op::Resend(subject.home(), subject.id.clone(), ResendFrom::Dropped, events.clone())).await;
         for event in events {
-            self.trace.put(Fact::Resent { endpoint: subject.id.to_string(), event: event.to_string() });
+            self.was_resent(&subject, event);
         }
+    }
+
+    /// An event goes once more that was delivered, as often as it was sent: of one that waits as well nobody outside
+    /// could tell which of the two is sent.
+    pub async fn resend(&self, number: usize, back: usize) {
+        let Some(subject) = self.subject(number) else { return };
+        let rows = self.base.memory.attempts(&subject.home(), &subject.id, None, ALL).await.unwrap();
+        let delivered = rows.into_iter().filter(|row| row.row.outcome == Outcome::Delivered);
+        let delivered: Vec<EventId> = delivered.map(|row| row.row.event_id.clone()).collect();
+        let Some(event) = delivered.get(back).cloned() else { return };
+        let sent = 1 + self.people.lock().unwrap().resent.get(&(subject.id.clone(), event.clone())).unwrap_or(&0);
+        if delivered.iter().filter(|other| **other == event).count() == sent {
+            let op = Op::Resend(subject.home(), subject.id.clone(), ResendFrom::Kept, vec![event.clone()]);
+            if self.play(op).await.contains("done: [true]") {
+                self.was_resent(&subject, event);
+            }
+        }
+    }
+
+    fn was_resent(&self, subject: &Subject, event: EventId) {
+        self.trace.put(Fact::Resent { endpoint: subject.id.to_string(), event: event.to_string() });
+        *self.people.lock().unwrap().resent.entry((subject.id.clone(), event)).or_default() += 1;
+    }
+
+    /// A workspace with all that it has; it may be set again.
+    pub async fn delete_workspace(&self, number: usize) {
+        self.play(Op::DeleteWorkspace(workspace(number))).await;
+        let mut people = self.people.lock().unwrap();
+        people.entitled.insert(number, false);
+        let own = people.endpoints.iter_mut().filter(|subject| subject.workspace == number && !subject.deleted);
+        for subject in own {
+            subject.deleted = true;
+            self.trace.put(Fact::Deleted { endpoint: subject.id.to_string() });
+        }
+        self.trace.put(Fact::Plan { workspace: workspace(number).to_string(), entitled: false });
     }
 
     /// At the end plans come back and endpoints are enabled, unless the plan of the history says otherwise.

@@ -51,6 +51,16 @@ pub enum Role {
     Deliverer,
 }
 
+/// What is wrong with a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Poison {
+    NotJson,
+    NotAnObject,
+    NoWorkspace,
+    UnknownType,
+    OtherType,
+}
+
 /// One thing that happens at its time.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Act {
@@ -58,6 +68,11 @@ pub enum Act {
     Publish {
         workspace: usize,
         contacts: Vec<Option<u64>>,
+    },
+    /// Upstream publishes what can never be delivered.
+    Poison {
+        workspace: usize,
+        poison: Poison,
     },
     /// Upstream publishes the event that it published so many events ago once more.
     PublishAgain {
@@ -91,6 +106,14 @@ pub enum Act {
     },
     Recover {
         endpoint: usize,
+    },
+    /// An event that was delivered so many deliveries ago is sent once more.
+    Resend {
+        endpoint: usize,
+        back: usize,
+    },
+    DeleteWorkspace {
+        workspace: usize,
     },
     Plan {
         workspace: usize,
@@ -161,6 +184,8 @@ impl Plan {
                 acts.push((at_ms, draw.fault(slots.len())));
             }
         }
+        // From randomness of its own, so that it changed no history that it did not come into.
+        Draw(StdRng::seed_from_u64(!seed)).more(workspaces, endpoints.len(), &mut acts);
         acts.sort_by_key(|(at_ms, _)| *at_ms);
         Self {
             seed,
@@ -279,6 +304,29 @@ impl Draw {
         let count = self.pick(&[1, 1, 2, 3, 6]);
         let contacts = (0..count).map(|_| (!self.chance(8)).then(|| self.below(3) as u64)).collect();
         Act::Publish { workspace, contacts }
+    }
+
+    fn more(&mut self, workspaces: usize, endpoints: usize, acts: &mut Vec<(u64, Act)>) {
+        if self.chance(4) {
+            for _ in 0..self.range(1, 3) {
+                let kinds =
+                    [Poison::NotJson, Poison::NotAnObject, Poison::NoWorkspace, Poison::UnknownType, Poison::OtherType];
+                acts.push((self.time(), Act::Poison { workspace: self.below(workspaces), poison: self.pick(&kinds) }));
+            }
+        }
+        if self.chance(4) {
+            for _ in 0..self.range(1, 4) {
+                acts.push((self.time(), Act::Resend { endpoint: self.below(endpoints), back: self.below(3) }));
+            }
+        }
+        if self.chance(8) {
+            let (workspace, at_ms) = (self.below(workspaces), self.time());
+            acts.push((at_ms, Act::DeleteWorkspace { workspace }));
+            let again_ms = at_ms + self.span_ms();
+            acts.push((again_ms, Act::Plan { workspace, entitled: true }));
+            acts.push((again_ms + self.span_ms(), Act::Create { workspace, lanes: self.lanes() }));
+            acts.push((again_ms + self.span_ms(), self.publish(workspaces)));
+        }
     }
 
     fn manner(&mut self) -> Manner {

@@ -28,10 +28,11 @@ pub enum Op {
     Settle(Partition, String, Channel, Sent),
     PutWorkspace(WorkspaceId, Workspace),
     PutEndpoint(WorkspaceId, EndpointId, Config),
+    DeleteWorkspace(WorkspaceId),
     DeleteEndpoint(WorkspaceId, EndpointId),
     Enable(WorkspaceId, EndpointId, bool),
     Disable(WorkspaceId, EndpointId),
-    Resend(WorkspaceId, EndpointId, Vec<EventId>),
+    Resend(WorkspaceId, EndpointId, ResendFrom, Vec<EventId>),
     Endpoint(WorkspaceId, EndpointId),
     Quota(WorkspaceId),
     Attempts(WorkspaceId, EndpointId),
@@ -94,11 +95,12 @@ pub async fn apply(store: &dyn Store, intake: &dyn Intake, op: &Op) -> String {
         Op::Settle(partition, id, channel, sent) => text(&store.settle(*partition, id, *channel, *sent).await),
         Op::PutWorkspace(workspace, record) => text(&store.put_workspace(workspace, record).await),
         Op::PutEndpoint(workspace, endpoint, config) => text(&store.put_endpoint(workspace, endpoint, config).await),
+        Op::DeleteWorkspace(workspace) => text(&store.delete_workspace(workspace).await),
         Op::DeleteEndpoint(workspace, endpoint) => text(&store.delete_endpoint(workspace, endpoint).await),
         Op::Enable(workspace, endpoint, discard) => text(&store.enable(workspace, endpoint, *discard).await),
         Op::Disable(workspace, endpoint) => text(&store.disable(workspace, endpoint).await),
-        Op::Resend(workspace, endpoint, events) => {
-            let answer = store.resend(workspace, endpoint, ResendFrom::Dropped, events).await;
+        Op::Resend(workspace, endpoint, from, events) => {
+            let answer = store.resend(workspace, endpoint, *from, events).await;
             text(&answer.map(|mut resent| {
                 resent.ready.sort();
                 resent

@@ -22,6 +22,18 @@ pub enum Fact {
         event: String,
         contact: Option<u64>,
     },
+    /// Something that can never be delivered, and why; its id is nobody else's.
+    Poison {
+        event: String,
+        reason: &'static str,
+        body: String,
+    },
+    /// It was put into the queue of what was rejected.
+    Rejected {
+        event: String,
+        reason: String,
+        body: String,
+    },
     /// The broker gave an event to a consumer.
     Given {
         event: String,
@@ -71,10 +83,11 @@ pub enum Fact {
         event: String,
         reason: String,
     },
+    /// By itself, or with its workspace.
     Deleted {
         endpoint: String,
     },
-    /// Dropped before; now it waits once more, behind all the others.
+    /// Dropped or delivered before; now it waits once more, behind all the others.
     Resent {
         endpoint: String,
         event: String,

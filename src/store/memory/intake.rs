@@ -88,7 +88,8 @@ impl State {
             done.push(event.is_some());
             if let Some(event) = event {
                 let lane = endpoint.route().lane(workspace, event.contact);
-                let event = Waiting { at_ms: now_ms, resend: true, ..Waiting::clone(&event) };
+                let resend = from == ResendFrom::Dropped || !has(Bug::ResentUnmarked);
+                let event = Waiting { at_ms: now_ms, resend, ..Waiting::clone(&event) };
                 let seq = endpoint.push((lane.layout, lane.index), event, &mut step);
                 if from == ResendFrom::Kept {
                     endpoint.kept.renumber(id, seq);

@@ -33,8 +33,10 @@ impl State {
             endpoint.clear(&mut step);
             space.failures.leave(&endpoint.id);
         }
-        space.endpoints.clear();
-        space.created.clear();
+        if !has(Bug::WorkspaceOutlives) {
+            space.endpoints.clear();
+            space.created.clear();
+        }
         space.record = None;
         space.routing_version += 1;
         Some(step.dropped_in_all())

@@ -22,7 +22,7 @@ use redis::{
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::Receiver;
 
-use super::failures::failure;
+use super::failures::{failure, is_forbidden, refusal};
 use super::scripts::Script;
 use crate::store::{Result, StoreError};
 
@@ -105,19 +105,35 @@ impl Source {
 
     /// Makes a connection.
     pub async fn connect(&self) -> Result<Link> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_LIMIT))
-            .set_response_timeout(Some(ANSWER_LIMIT));
+        self.make().await.map_err(failure)
+    }
+
+    /// Makes the first one: whom the server does not let in, with a wrong password for instance, is told so for good.
+    pub async fn connect_first(&self) -> Result<Link> {
+        let made = match self {
+            // What a Cluster's client says of its nodes is only that there is none.
+            Self::Cluster(_, nodes) => match self.make().await {
+                Err(error) => Err(why_no_node(nodes).await.unwrap_or(error)),
+                link => link,
+            },
+            _ => self.make().await,
+        };
+        let mut link = made.map_err(refusal)?;
+        // Where a password is missing, any connection is made, and does not get far.
+        link.send(&redis::cmd("PING")).await.map_err(refusal)?;
+        Ok(link)
+    }
+
+    async fn make(&self) -> std::result::Result<Link, RedisError> {
         match self {
             Self::Single(client) => {
-                client.get_multiplexed_async_connection_with_config(&config).await.map(Link::Single)
+                client.get_multiplexed_async_connection_with_config(&limits()).await.map(Link::Single)
             }
             Self::Cluster(client, _) => client.get_async_connection().await.map(Link::Cluster),
             Self::Sentinel(client) => {
-                client.lock().await.get_async_connection_with_config(&config).await.map(Link::Single)
+                client.lock().await.get_async_connection_with_config(&limits()).await.map(Link::Single)
             }
         }
-        .map_err(failure)
     }
 
     /// The messages of a channel, over a connection of its own.
@@ -149,6 +165,24 @@ impl Source {
         });
         Ok(receiver)
     }
+}
+
+fn limits() -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_LIMIT)).set_response_timeout(Some(ANSWER_LIMIT))
+}
+
+/// That a node does not let us in, if that is so.
+async fn why_no_node(nodes: &[Client]) -> Option<RedisError> {
+    for node in nodes {
+        let asked = async {
+            let mut connection = node.get_multiplexed_async_connection_with_config(&limits()).await?;
+            connection.req_packed_command(&redis::cmd("PING")).await?.extract_error()
+        };
+        if let Some(error) = asked.await.err().filter(is_forbidden) {
+            return Some(error);
+        }
+    }
+    None
 }
 
 /// A client of one server.

@@ -28,9 +28,14 @@ pub(super) fn failure(error: RedisError) -> StoreError {
 
 /// As [`failure`]; but who may not do at the beginning what the service needs is told so for good.
 pub(super) fn refusal(error: RedisError) -> StoreError {
-    let is_forbidden = error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
-        || matches!(error.code(), Some("NOAUTH" | "WRONGPASS"));
-    if is_forbidden { StoreError::Refused(error.to_string()) } else { failure(error) }
+    let forbidden = is_forbidden(&error);
+    if forbidden { StoreError::Refused(format!("the server does not allow it: {error}")) } else { failure(error) }
+}
+
+/// Whether somebody has to change a password or a permission first.
+pub(super) fn is_forbidden(error: &RedisError) -> bool {
+    matches!(error.kind(), ErrorKind::Server(ServerErrorKind::NoPerm) | ErrorKind::AuthenticationFailed)
+        || matches!(error.code(), Some("NOAUTH" | "WRONGPASS"))
 }
 
 /// Whether the server answered and does not let itself be asked this: it may not be, or there is no such command.

@@ -1,16 +1,18 @@
 //! The way in: appends over a connection of their own, and waiting until they are durable.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::future::try_join_all;
 use redis::Value;
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
 use super::connect::{Call, Link};
 use super::keys::{Frame, Scope};
-use super::reply::{damaged, exactly, index, list, strange, text};
+use super::reply::{damaged, exactly, index, list, number, strange, text};
 use super::upkeep::Trimmed;
 use super::{RedisStore, entry, scripts, server};
 use crate::decide::ids::{EndpointId, Partition, WorkspaceId};
@@ -26,14 +28,16 @@ const PLACES_PER_CALL: usize = 1024;
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Bytes of an id's digest that are remembered.
 const DIGEST_BYTES: usize = 16;
+/// What is remembered of an event's id.
+type Remembered = [u8; DIGEST_BYTES];
 
 /// See [`crate::store::Lanes::intake`].
 pub(super) struct RedisIntake {
     store: RedisStore,
     /// Ends with the first error. Cloned for each call, so that calls for several partitions are pipelined.
     link: Mutex<Option<Link>>,
-    /// Partitions appended to since the last time everything was durable.
-    touched: Mutex<BTreeSet<Partition>>,
+    /// Partitions appended to since the last time everything was durable, and what was taken there.
+    touched: Mutex<BTreeMap<Partition, Vec<Remembered>>>,
     /// When the server was looked at last, on the boot clock.
     looked: Mutex<Duration>,
 }
@@ -100,7 +104,12 @@ impl RedisIntake {
             }
         }
         let [taken, ready, over, stale] = exactly(self.run("append", &call).await?)?;
-        for letter in text(taken)?.chars() {
+        let taken = text(taken)?;
+        if store.wait.is_some() {
+            let mut touched = self.touched.lock().await;
+            touched.entry(partition).or_default().extend(items.iter().take(taken.len()).map(digest));
+        }
+        for letter in taken.chars() {
             done.taken.push(match letter {
                 's' => Taken::Stored,
                 'd' => Taken::Duplicate,
@@ -155,6 +164,22 @@ impl RedisIntake {
     }
 }
 
+impl RedisIntake {
+    /// Looks whether what was waited for is there. A Cluster's primary may have handed over meanwhile, to a replica that
+    /// lacked it, and have it back: all that over connections that never broke.
+    async fn still_known(&self, link: &Link, touched: &BTreeMap<Partition, Vec<Remembered>>) -> Result<()> {
+        let missing = touched.iter().filter(|(_, ids)| !ids.is_empty()).map(async |(partition, ids)| {
+            let arguments = ids.iter().map(|id| Bytes::copy_from_slice(id)).collect();
+            let call = Call { script: &scripts::KNOWN, keys: self.store.keys.seen(*partition).collect(), arguments };
+            number(call.on(&mut link.clone()).await?)
+        });
+        match try_join_all(missing).await?.iter().sum() {
+            0 => Ok(()),
+            lost => Err(StoreError::Unavailable(format!("another primary took over, and lacks {lost} events"))),
+        }
+    }
+}
+
 /// A workspace's routing; the empty text stands for one never set, whose version is 1.
 pub(super) fn read_routing(text: &str) -> Result<Routing> {
     match text {
@@ -171,8 +196,7 @@ async fn look(link: &mut Link) -> Result<()> {
     })
 }
 
-/// What is remembered of an event's id.
-fn digest(item: &Append) -> [u8; DIGEST_BYTES] {
+fn digest(item: &Append) -> Remembered {
     let hash = Sha256::new().chain_update(item.workspace.as_str()).chain_update([0]).chain_update(item.id.as_str());
     let mut digest = [0; DIGEST_BYTES];
     digest.copy_from_slice(&hash.finalize()[..DIGEST_BYTES]);
@@ -201,7 +225,7 @@ fn groups(items: &[Append]) -> Vec<&[Append]> {
 impl Intake for RedisIntake {
     async fn append(&self, partition: Partition, items: &[Append]) -> Result<Appended> {
         self.look_again().await?;
-        self.touched.lock().await.insert(partition);
+        self.touched.lock().await.entry(partition).or_default();
         let mut done = Appended::default();
         for group in groups(items) {
             self.append_group(partition, group, &mut done).await?;
@@ -215,8 +239,12 @@ impl Intake for RedisIntake {
     async fn persist(&self) -> Result<()> {
         let Some(wait) = self.store.wait.as_ref() else { return Ok(()) };
         let touched = std::mem::take(&mut *self.touched.lock().await);
-        let fences: Vec<String> = touched.into_iter().map(|partition| self.store.keys.fence(partition)).collect();
+        let fences: Vec<String> = touched.keys().map(|partition| self.store.keys.fence(*partition)).collect();
         let link = self.link().await?;
-        self.ends_with(self.store.timed("persist", wait.persist(&link, &fences)).await).await
+        let persisted = async {
+            wait.persist(&link, &fences).await?;
+            if link.is_one_server() { Ok(()) } else { self.still_known(&link, &touched).await }
+        };
+        self.ends_with(self.store.timed("persist", persisted).await).await
     }
 }

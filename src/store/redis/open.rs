@@ -59,7 +59,7 @@ impl RedisStore {
     async fn open_by(options: Options, signals: Signals, given_time: Option<Clock>) -> Result<Self> {
         let source = Source::parse(&options.url).map_err(|error| StoreError::Refused(error.to_string()))?;
         let keys = Keys::new(&options.prefix);
-        let mut link = source.connect().await?;
+        let mut link = source.connect_first().await?;
         server::check_eviction(&mut link).await?;
         if server::memory(&mut link).await?.is_none() {
             tracing::warn!("the store does not let its memory be read: nothing will warn before it is full");

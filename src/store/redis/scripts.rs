@@ -56,6 +56,7 @@ macro_rules! scripts {
 
 scripts! {
     APPEND = ADDS, lib(Scope::APPEND), include_str!("lua/append.lua");
+    KNOWN = READS, include_str!("lua/known.lua");
     DUE = READS, include_str!("lua/due.lua");
     CLAIM = DRAINS, lib(Scope::CLAIM), LEASE, include_str!("lua/claim.lua");
     COMMIT = DRAINS, LIB, FLOW, include_str!("lua/fail.lua"), include_str!("lua/commit.lua");

@@ -4,13 +4,17 @@ use std::sync::Arc;
 
 use recadero::decide::ids::Partition;
 use recadero::decide::policy::Policy;
-use recadero::store::redis::{Durability, Options};
+use recadero::observe::signal::Signals;
+use recadero::store::redis::{Durability, Options, RedisStore};
 use recadero::store::{Lanes, StoreError};
 
 use super::fixture::PARTITIONS;
 use super::redis_open::{open, refused};
 use super::redis_server::RedisServer;
 use super::world::{World, home};
+use crate::rig::redis::Redis;
+use crate::rig::redis_cluster::RedisCluster;
+use crate::rig::{PATIENCE, until};
 
 fn on_disk(options: &mut Options) {
     options.durability = Durability::Disk;
@@ -142,4 +146,40 @@ async fn replica_is_content_with_one() {
         }
     }
     panic!("the replica never has it");
+}
+
+#[tokio::test]
+async fn on_a_cluster_what_a_fail_over_took_away_is_not_said_to_be_on_a_replica() {
+    let cluster = RedisCluster::start().await;
+    let (url, prefix, durability) = (cluster.urls(), "t".to_owned(), Durability::Replica);
+    let options = Options { url, prefix, partitions: PARTITIONS, durability, policy: Policy::default() };
+    let store = RedisStore::open(options, Signals::default()).await.expect("opens");
+    let world = World::on(Arc::new(store), Policy::default()).await;
+    let number = RedisCluster::home(cluster.slot(&format!("t:{{p{:02}}}:part", home("w").0)).await);
+    let (primary, replica) = (&cluster.primaries[number], &cluster.replicas[number]);
+    let intake = world.store.intake().await.expect("intake");
+    intake.append(home("w"), &[world.event("w", "a", None).await]).await.expect("append");
+    intake.persist().await.expect("it is on the replica");
+
+    // The replica hears nothing more, does not have the next event, and takes over.
+    for words in [["CONFIG", "SET", "masteruser", "nobody"], ["CONFIG", "SET", "masterauth", "wrong"]] {
+        replica.cli(&words).await;
+    }
+    replica.cli(&["CLIENT", "KILL", "TYPE", "master"]).await;
+    until("a replica on its own", PATIENCE, async || says(replica, "master_link_status:down").await).await;
+    intake.append(home("w"), &[world.event("w", "b", None).await]).await.expect("append");
+    replica.cli(&["CLUSTER", "FAILOVER", "TAKEOVER"]).await;
+    until("a primary that follows", PATIENCE, async || says(primary, "master_link_status:up").await).await;
+    // The old primary takes over again. Nobody's connection to it has broken.
+    replica.cli(&["CONFIG", "SET", "masterauth", ""]).await;
+    primary.cli(&["CLUSTER", "FAILOVER", "TAKEOVER"]).await;
+    until("both as they were", PATIENCE, async || says(replica, "master_link_status:up").await).await;
+
+    let persisted = intake.persist().await;
+    assert!(matches!(&persisted, Err(StoreError::Unavailable(why)) if why.contains("lacks 1 event")), "{persisted:?}");
+}
+
+async fn says(node: &Redis, line: &str) -> bool {
+    let info: String = redis::from_redis_value(node.cli(&["INFO", "replication"]).await).expect("a text");
+    info.contains(line)
 }

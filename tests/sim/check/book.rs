@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::quota::Windows;
-use super::records::{Endpoint, Event, Item, Lease, Pause, Place, Runs};
+use super::records::{Endpoint, Event, Item, Lease, Pause, Place, Poison, Runs};
 use super::{Complaint, LIMIT_MS, Rules};
 use crate::trace::{Entry, Fact};
 
@@ -13,6 +13,7 @@ const LEASE_MS: u64 = LIMIT_MS + 10_000;
 pub struct Book {
     pub complaints: Vec<Complaint>,
     pub events: BTreeMap<String, Event>,
+    pub poison: BTreeMap<String, Poison>,
     pub entitled: BTreeMap<String, (bool, usize)>,
     pub endpoints: BTreeMap<String, Endpoint>,
     pub leases: Vec<Lease>,
@@ -38,6 +39,7 @@ impl Book {
             windows: Windows::new(rules),
             complaints: Vec::new(),
             events: BTreeMap::new(),
+            poison: BTreeMap::new(),
             entitled: BTreeMap::new(),
             endpoints: BTreeMap::new(),
             leases: Vec::new(),
@@ -65,6 +67,11 @@ impl Book {
                 let fresh = Event { workspace: workspace.clone(), contact: *contact, place, given: None, acked: None };
                 self.events.entry(event.clone()).or_insert(fresh);
             }
+            Fact::Poison { event, reason, body } => {
+                self.poison.insert(event.clone(), Poison { reason, body: body.clone(), rejected: 0 });
+            }
+            Fact::Rejected { event, reason, body } => self.rejected(event, reason, body),
+            Fact::Given { event, .. } if self.poison.contains_key(event) => {}
             Fact::Given { event, .. } => {
                 let at = self.at;
                 self.event(event).given.get_or_insert(at);
@@ -177,9 +184,32 @@ impl Book {
         self.endpoints.get_mut(endpoint).expect("an endpoint is created before anything else")
     }
 
+    /// What can never be delivered, and nothing else, is rejected: for its reason, as it was, once if nothing went wrong.
+    fn rejected(&mut self, event: &str, reason: &str, body: &str) {
+        let excused = self.repeats_excused || !self.smooth;
+        let wrong = match self.poison.get_mut(event) {
+            None => Some("it can be delivered"),
+            Some(poison) => {
+                poison.rejected += 1;
+                let as_it_was = (poison.reason, poison.body.as_str()) == (reason, body);
+                let again = poison.rejected > 1 && !excused;
+                if again { Some("it was rejected before") } else { (!as_it_was).then_some("it is another thing") }
+            }
+        };
+        if let Some(wrong) = wrong {
+            self.complain("rejects", format!("{event} is rejected as {reason}, {body}, but {wrong}"));
+        }
+    }
+
     /// An event is acknowledged only after every lane that it belongs to holds it: which ones these are was found out
     /// between the first time that it was given out and now.
     fn acked(&mut self, event: &str) {
+        if let Some(poison) = self.poison.get(event) {
+            if poison.rejected == 0 {
+                self.complain("rejects", format!("{event} is acknowledged, and was rejected nowhere"));
+            }
+            return;
+        }
         let at = self.at;
         let Event { workspace, given, acked, .. } = self.event(event);
         if acked.is_some() {

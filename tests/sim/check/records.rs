@@ -16,6 +16,13 @@ pub struct Event {
     pub acked: Option<usize>,
 }
 
+/// What can never be delivered, and how often it was rejected.
+pub struct Poison {
+    pub reason: &'static str,
+    pub body: String,
+    pub rejected: usize,
+}
+
 /// An event's id, and how often it was resent before.
 pub type ItemKey = (String, u32);
 
