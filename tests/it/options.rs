@@ -228,7 +228,7 @@ async fn a_wrong_or_missing_password_of_redis_is_one_line_and_exit_status_2() {
             ("RECADERO_ADMIN_TOKENS", ADMIN_TOKEN),
             ("RECADERO_OPS_ADDR", "127.0.0.1:0"),
             ("RECADERO_HTTP_ADDR", "127.0.0.1:0"),
-            ("RECADERO_LOG", "warn"),
+            ("RECADERO_LOG", "error"),
         ];
         let (status, printed) = run(&["serve"], &variables).await;
         assert_eq!(status, 2, "{url}: {printed}");

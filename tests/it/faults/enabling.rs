@@ -158,7 +158,7 @@ fn ids(ledger: &Ledger, contact: u64) -> Vec<String> {
 #[tokio::test]
 async fn a_workspace_of_thousands_of_lanes_that_goes_on_is_killed_in_the_middle_and_all_of_it_comes_in_order() {
     const CONTACTS: u64 = 60;
-    let endpoints = sized(100, 500);
+    let endpoints = sized(400, 600);
     let receiver = Receiver::ok().await;
     let (redis, rabbit) = tokio::join!(Redis::start(Options::default()), Rabbit::shared());
     let site = Site::new(&redis.url(), rabbit.url());
@@ -167,7 +167,7 @@ async fn a_workspace_of_thousands_of_lanes_that_goes_on_is_killed_in_the_middle_
     for number in 0..endpoints {
         endpoint(&filler, "w0", &format!("{}/{number}", receiver.url()), 64).await;
     }
-    let publish = Plan { contacts: CONTACTS, ..Plan::new(1, sized(90, 300)) };
+    let publish = Plan { contacts: CONTACTS, ..Plan::new(1, sized(60, 300)) };
     let ledger = Traffic::start(rabbit.url(), publish).finish().await;
     let all = ledger.0.len() * endpoints;
     let routed = async || metric(&filler, "events_routed_total", "").await == ledger.0.len() as f64;
