@@ -175,7 +175,7 @@ impl RedisIntake {
         });
         match try_join_all(missing).await?.iter().sum() {
             0 => Ok(()),
-            lost => Err(StoreError::Unavailable(format!("another primary took over, and lacks {lost} events"))),
+            lost => Err(StoreError::NotDurable(format!("another primary took over, and lacks {lost} events"))),
         }
     }
 }

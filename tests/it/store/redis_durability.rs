@@ -55,7 +55,7 @@ async fn disk_is_waited_for_where_the_server_can_be_asked() {
 
     server.ask(&["CONFIG", "SET", "appendonly", "no"]).await.expect("CONFIG SET");
     intake.append(home("w"), &event).await.expect("append");
-    assert!(matches!(intake.persist().await, Err(StoreError::Unavailable(_))), "it is on no disk any more");
+    assert!(matches!(intake.persist().await, Err(StoreError::NotDurable(_))), "it is on no disk any more");
 }
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn a_replicas_disk_is_waited_for_where_the_server_can_be_asked() {
     }
     replica.ask(&["CONFIG", "SET", "appendonly", "no"]).await.expect("CONFIG SET");
     let late = persisted().await;
-    assert!(matches!(&late, Err(StoreError::Unavailable(why)) if why.contains("replica's disk")), "{late:?}");
+    assert!(matches!(&late, Err(StoreError::NotDurable(why)) if why.contains("replica's disk")), "{late:?}");
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn disk_is_looked_at_again_before_anything_is_said_to_be_on_it() {
     let store = open(&server, on_disk).await.expect("opens");
     server.ask(&["CONFIG", "SET", "appendfsync", "everysec"]).await.expect("CONFIG SET");
     let persisted = store.intake().await.expect("intake").persist().await;
-    assert!(matches!(persisted, Err(StoreError::Unavailable(why)) if why.contains("appendfsync")));
+    assert!(matches!(persisted, Err(StoreError::NotDurable(why)) if why.contains("appendfsync")));
     server.ask(&["CONFIG", "SET", "appendfsync", "always"]).await.expect("CONFIG SET");
     store.intake().await.expect("intake").persist().await.expect("it is on the disk again");
 }
@@ -127,7 +127,7 @@ async fn replica_waits_for_one() {
     let event = [world.event("w", "a", None).await];
     let alone = world.store.intake().await.expect("intake");
     alone.append(home("w"), &event).await.expect("append");
-    assert!(matches!(alone.persist().await, Err(StoreError::Unavailable(_))), "there is no replica");
+    assert!(matches!(alone.persist().await, Err(StoreError::NotDurable(_))), "there is no replica");
     assert!(matches!(alone.append(home("w"), &event).await, Err(StoreError::Unavailable(_))), "the intake has ended");
 }
 
@@ -176,7 +176,7 @@ async fn on_a_cluster_what_a_fail_over_took_away_is_not_said_to_be_on_a_replica(
     until("both as they were", PATIENCE, async || says(replica, "master_link_status:up").await).await;
 
     let persisted = intake.persist().await;
-    assert!(matches!(&persisted, Err(StoreError::Unavailable(why)) if why.contains("lacks 1 event")), "{persisted:?}");
+    assert!(matches!(&persisted, Err(StoreError::NotDurable(why)) if why.contains("lacks 1 event")), "{persisted:?}");
 }
 
 async fn says(node: &Redis, line: &str) -> bool {
