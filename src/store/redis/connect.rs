@@ -22,7 +22,7 @@ use redis::{
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::Receiver;
 
-use super::failures::{failure, is_forbidden, refusal};
+use super::failures::{failure, is_forbidden, is_not_to_be_asked, refusal};
 use super::scripts::Script;
 use crate::store::{Result, StoreError};
 
@@ -120,8 +120,10 @@ impl Source {
         };
         let mut link = made.map_err(refusal)?;
         // Where a password is missing, any connection is made, and does not get far.
-        link.send(&redis::cmd("PING")).await.map_err(refusal)?;
-        Ok(link)
+        match link.send(&redis::cmd("PING")).await {
+            Err(error) if !is_not_to_be_asked(&error) => Err(refusal(error)),
+            _ => Ok(link),
+        }
     }
 
     async fn make(&self) -> std::result::Result<Link, RedisError> {
@@ -178,7 +180,7 @@ async fn why_no_node(nodes: &[Client]) -> Option<RedisError> {
             let mut connection = node.get_multiplexed_async_connection_with_config(&limits()).await?;
             connection.req_packed_command(&redis::cmd("PING")).await?.extract_error()
         };
-        if let Some(error) = asked.await.err().filter(is_forbidden) {
+        if let Some(error) = asked.await.err().filter(|error| is_forbidden(error) && !is_not_to_be_asked(error)) {
             return Some(error);
         }
     }
