@@ -98,7 +98,7 @@ fn delivered(number: u64) -> Commit {
         outcome: Outcome::Delivered,
         status: Some(200),
         excerpt: String::new(),
-        signed_at: 1_767_225_600,
+        signed_ms: 1_767_225_600_000,
         resend: false,
     };
     let config = Config {
