@@ -10,8 +10,8 @@ const { launch } = require("./rig/browser");
 
 const shared = {};
 
-describe("the console", { concurrency: 4 }, () => {
+describe("the console", { concurrency: 6 }, () => {
     before(async () => { shared.browser = await launch(); });
     after(() => shared.browser?.close());
-    for (const part of ["demo", "platform", "webhooks"]) require(`./${part}`)(shared);
+    for (const part of ["demo", "platform", "webhooks", "workspace", "looks", "scriptless"]) require(`./${part}`)(shared);
 });
