@@ -151,7 +151,7 @@ async fn fill_log(store: Arc<dyn Store>, number: usize) {
             outcome: Outcome::Delivered,
             status: Some(200),
             excerpt: "{\"ok\":true}".repeat(20),
-            signed_at: 0,
+            signed_ms: 0,
             resend: false,
         };
         let commit = Commit {
