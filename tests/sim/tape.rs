@@ -149,7 +149,7 @@ pub fn swept(answer: &Result<Swept>) -> String {
         swept.ready.sort();
         swept.ready.dedup();
         swept.burdens.sort();
-        swept.oldest_ms = 0; // Also met where nothing was to be done.
+        (swept.oldest_ms, swept.oldest_enabled_ms) = (0, 0); // Also met where nothing was to be done.
     }
     text(&answer)
 }

@@ -93,7 +93,7 @@ async fn disk_on_a_server_that_cannot_promise_it_is_refused_at_the_start() {
         let (status, said) = run(&["serve"], &variables).await;
         assert_eq!(status, 2, "{said}");
         assert_eq!(said.trim_end().lines().count(), 1, "one clear line: {said}");
-        assert!(said.contains("durability") && said.contains("appendfsync always"), "{said}");
+        assert!(said.contains("RECADERO_DURABILITY=disk") && said.contains("appendfsync always"), "{said}");
         refused += 1;
     }
     report(&[("servers refused", refused.into())]);
