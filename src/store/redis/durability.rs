@@ -73,7 +73,11 @@ impl Place {
         };
         let mut wait = redis::cmd(name);
         wait.arg(copies).arg(WAIT_LIMIT.as_millis().to_string());
-        let answer = link.send_to(fence, wait).await.map_err(failure)?;
+        let answer = link.send_to(fence, wait).await.map_err(|error| match error.code() {
+            // It cannot say: it has no append-only file any more, for instance.
+            Some("ERR") => StoreError::NotDurable(error.to_string()),
+            _ => failure(error),
+        })?;
         let have = match answer {
             Value::Array(counts) => counts.into_iter().nth(nth).map_or(Ok(0), number)?,
             count => number(count)?,
