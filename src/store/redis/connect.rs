@@ -14,6 +14,7 @@ use redis::aio::{ConnectionLike, MultiplexedConnection, PubSub};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{MultipleNodeRoutingInfo, Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
+use redis::io::tcp::TcpSettings;
 use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ErrorKind, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo,
@@ -98,7 +99,7 @@ impl Source {
         }
         let nodes = urls.iter().map(|url| client(url)).collect::<std::result::Result<_, _>>()?;
         let cluster = ClusterClient::builder(urls).use_protocol(PROTOCOL).retries(0);
-        let cluster = cluster.connection_timeout(CONNECT_LIMIT);
+        let cluster = cluster.connection_timeout(CONNECT_LIMIT).tcp_settings(at_once());
         let cluster = cluster.response_timeout(ANSWER_LIMIT).build()?;
         Ok(Self::Cluster(Box::new(cluster), nodes))
     }
@@ -191,7 +192,12 @@ async fn why_no_node(nodes: &[Client]) -> Option<RedisError> {
 fn client(url: &str) -> std::result::Result<Client, RedisError> {
     let address = url.into_connection_info()?;
     let login = address.redis_settings().clone().set_protocol(PROTOCOL);
-    Client::open(address.set_redis_settings(login))
+    Client::open(address.set_redis_settings(login).set_tcp_settings(at_once()))
+}
+
+/// What is sent leaves at once: calls share connections, and one must not wait until the answer to another has come.
+fn at_once() -> TcpSettings {
+    TcpSettings::default().set_nodelay(true)
 }
 
 async fn first_to_listen(nodes: &[Client]) -> std::result::Result<PubSub, RedisError> {
@@ -222,7 +228,7 @@ fn sentinel(url: &str) -> std::result::Result<SentinelClient, RedisError> {
         }
     }
     let sentinels: Vec<String> = hosts.split(';').map(|host| format!("redis://{host}")).collect();
-    let primary = SentinelNodeConnectionInfo::default().set_redis_connection_info(primary);
+    let primary = SentinelNodeConnectionInfo::default().set_redis_connection_info(primary).set_tcp_settings(at_once());
     SentinelClient::build(sentinels, service, Some(primary), SentinelServerType::Master)
 }
 
