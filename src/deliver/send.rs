@@ -123,14 +123,16 @@ impl HttpSender {
             Err(error) => return failed(Reason::Protocol, error.to_string()),
         };
         let given = Given::to(&mut post);
+        // Whatever becomes of a response, its status line counts. Before the request is sent, what was heard on its
+        // connection answers an earlier one.
+        let heard = || {
+            let status = given.status().filter(|_| sent.is_set())?;
+            Some(Attempted { answer: Answer::Status { status, excerpt: String::new() }, took: took() })
+        };
         let response = tokio::select! {
             biased;
             response = self.client.send(post) => response,
-            // Before it is sent, what was heard on its connection answers an earlier one.
-            () = limit.as_mut() => return match given.status().filter(|_| sent.is_set()) {
-                Some(status) => Attempted { answer: Answer::Status { status, excerpt: String::new() }, took: took() },
-                None => failed(Reason::Timeout, self.late(&sent)),
-            },
+            () = limit.as_mut() => return heard().unwrap_or_else(|| failed(Reason::Timeout, self.late(&sent))),
         };
         match response {
             Ok(response) => {
@@ -139,10 +141,10 @@ impl HttpSender {
                 let excerpt = excerpt::read(response.into_body(), limit).await;
                 Attempted { answer: Answer::Status { status, excerpt }, took }
             }
-            Err(error) => {
+            Err(error) => heard().unwrap_or_else(|| {
                 let (reason, detail) = classify::classify(&*error);
                 failed(reason, detail)
-            }
+            }),
         }
     }
 

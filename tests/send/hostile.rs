@@ -164,11 +164,15 @@ async fn a_body_that_drips_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn endless_headers_are_protocol() {
+async fn endless_headers_change_nothing() {
     let many = then_flood("HTTP/1.1 200 OK\r\n", b"x-a: b\r\n".repeat(1000));
-    assert_all_failed(&besiege(None, many).await, Reason::Protocol, "too large");
+    assert_all_delivered(&besiege(None, many).await);
     let long = then_flood("HTTP/1.1 200 OK\r\nx-a: ", vec![b'b'; 64 << 10]);
-    assert_all_failed(&besiege(None, long).await, Reason::Protocol, "too large");
+    assert_all_delivered(&besiege(None, long).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endless_status_line_is_protocol() {
     let reason = then_flood("HTTP/1.1 200 ", vec![b'b'; 64 << 10]);
     assert_all_failed(&besiege(None, reason).await, Reason::Protocol, "too large");
 }
@@ -216,13 +220,13 @@ async fn an_early_end_is_protocol() {
     let in_the_request =
         |_: Log, mut stream: AnyStream| -> Script { Box::pin(async move { drop(stream.read(&mut [0; 10]).await) }) };
     assert_all_failed(&besiege(None, in_the_request).await, Reason::Protocol, "before a status line");
-    let in_the_head = |log: Log, mut stream: AnyStream| -> Script {
+    let in_the_status_line = |log: Log, mut stream: AnyStream| -> Script {
         Box::pin(async move {
             log.request(&mut stream).await;
-            write(&mut stream, "HTTP/1.1 200 OK\r\ncontent-le").await;
+            write(&mut stream, "HTTP/1.1 200 O").await;
         })
     };
-    assert_all_failed(&besiege(None, in_the_head).await, Reason::Protocol, "before a status line");
+    assert_all_failed(&besiege(None, in_the_status_line).await, Reason::Protocol, "before a status line");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

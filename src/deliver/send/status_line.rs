@@ -2,7 +2,7 @@
 //!
 //! An attempt's limit ends at the status line (contract, sections 1 and 3), but hyper tells of a response only when its
 //! whole head is there. So every HTTP/1 connection remembers the status that it last heard, above TLS, for the attempt
-//! that comes to its limit meanwhile. Over HTTP/2 there is no such line: a head comes as one.
+//! that comes to its limit meanwhile, or whose head breaks off. Over HTTP/2 there is no such line: a head comes as one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
