@@ -63,7 +63,7 @@ class Person {
     /** Keeps a picture of the page, and holds it to what is true of all pages; `name` is the picture's. */
     async look(name) {
         const { page } = this;
-        await page.screenshot({ path: path.join(PICTURES, `${name}.png`), fullPage: true });
+        await this.picture(name);
         assert.deepEqual(this.complaints, [], `${name}: the browser complains`);
         assert.ok(await page.title(), `${name}: a page has a title`);
         if (!this.scripted) return;
@@ -73,6 +73,21 @@ class Person {
         const found = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
         const violations = found.violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ html }) => html).join(" | ")}`);
         assert.deepEqual(violations, [], `${name}: axe has found violations`);
+    }
+
+    /**
+     * Keeps a picture of the whole page, in a window that is made as high as it. Playwright's `fullPage` is not used: after
+     * it Chromium scrolls back when a field loses the focus, so that the next click goes beside what it was meant for,
+     * also on a page without scripts.
+     */
+    async picture(name) {
+        const { page } = this;
+        const window = page.viewportSize();
+        const [height, at] = await page.evaluate(() => [document.documentElement.scrollHeight, scrollY]);
+        await page.setViewportSize({ ...window, height: Math.max(window.height, height) });
+        await page.screenshot({ path: path.join(PICTURES, `${name}.png`) });
+        await page.setViewportSize(window);
+        await page.evaluate((y) => scrollTo(0, y), at);
     }
 
     /** Leaves. */
