@@ -46,6 +46,7 @@ mod trouble;
 mod visit;
 mod words;
 mod workspaces;
+mod wrong;
 
 /// Where the console is, below the service's base.
 const PLACE: &str = "/console";

@@ -54,6 +54,14 @@ module.exports = (shared) => describe("the pages", { concurrency: false }, () =>
         assert.equal(await page.locator("html").getAttribute("lang"), "es");
         await page.getByRole("link", { name: "Añadir Webhook" }).waitFor();
         await page.getByText("Nuevo Mensaje Saliente").first().waitFor();
+        await page.getByRole("link", { name: "Añadir Webhook" }).click();
+        await page.getByLabel("URL del endpoint").fill("https://user:secret@hooks.example.com/");
+        await page.locator("#url-told").getByText("no puede llevar usuario ni contraseña").waitFor();
+        await page.getByRole("button", { name: "Guardar" }).click();
+        await page.locator("input[aria-invalid=true]").waitFor();
+        await page.locator("#url-told").getByText("no puede llevar usuario ni contraseña").waitFor();
+        await person.look("spanish-refused");
+        await person.open("/console/workspaces/acme");
         await page.getByRole("button", { name: "English" }).click();
         await page.getByRole("link", { name: "Add Webhook" }).waitFor();
         assert.equal(new URL(page.url()).pathname, "/console/workspaces/acme");

@@ -159,8 +159,8 @@ async fn a_retry_and_the_quota_are_told_in_words(kind: Kind) {
     let page = browser.get(&place).await;
     for words in [
         "3 events wait, in order.",
-        "Event first is tried for the 2. time at <time datetime=\"2026-01-01T00:00:30.000Z\">",
-        "2 later events wait for it.",
+        "Event 1 of 3, first, is tried for the 2nd time at <time datetime=\"2026-01-01T00:00:30.000Z\">",
+        "; later events wait for it.",
         "1 of 30 failed attempts in 30 minutes are used.",
         "1 × this webhook",
         "The next failure leaves the window at <time datetime=\"2026-01-01T00:30:00.000Z\">",

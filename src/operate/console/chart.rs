@@ -12,13 +12,13 @@ use crate::store::records::{DURATION_BUCKETS_MS, HourStats};
 words! {
     struct Words;
 
-    quiet: "no attempts in 24 hours" | "ningún intento en 24 horas";
+    quiet: "No attempts in 24 hours" | "Ningún intento en 24 horas";
     rate(percent, attempts): "{percent} % of {attempts} attempts delivered in 24 hours" |
                              "{percent} % de {attempts} intentos entregados en 24 horas";
     hour(hour, delivered, failed): "{hour} UTC: {delivered} delivered, {failed} failed" |
                                    "{hour} UTC: {delivered} entregados, {failed} fallidos";
-    durations(attempts): "Response times of {attempts} attempts in 24 hours" |
-                         "Tiempos de respuesta de {attempts} intentos en 24 horas";
+    durations(attempts): "Up to so many milliseconds: {attempts} attempts in 24 hours" |
+                         "Hasta tantos milisegundos: {attempts} intentos en 24 horas";
     up_to(ms): "up to {ms} ms" | "hasta {ms} ms";
     over(ms): "over {ms} ms" | "más de {ms} ms";
     bar(bound, count): "{bound}: {count}" | "{bound}: {count}";
@@ -105,7 +105,10 @@ pub fn durations(locale: Locale, hours: &[HourStats], size: Size) -> Chart {
         bars.push(Bar { class: "plain", x, y: height - tall, width: bar, height: tall, title });
         labels.push(Label { x: x + bar / 2, text: bound.map_or_else(|| format!(">{last}"), ToString::to_string) });
     }
-    let text = words.durations(counts.iter().sum::<u64>());
+    let text = match counts.iter().sum::<u64>() {
+        0 => words.quiet().to_owned(),
+        attempts => words.durations(attempts),
+    };
     Chart { class, width: counts.len() as u64 * (bar + gap), height, bars, labels, text }
 }
 

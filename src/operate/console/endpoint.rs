@@ -27,6 +27,7 @@ words! {
     pub struct Words;
 
     events: "Events" | "Eventos";
+    set: "Configuration" | "Configuración";
     id: "Id" | "Id";
     description: "Description" | "Descripción";
     lanes: "Lanes" | "Carriles";

@@ -17,6 +17,7 @@ use super::page::{Page, Step, show_as};
 use super::posted::Posted;
 use super::secret;
 use super::words::words;
+use super::wrong;
 use crate::decide::ids::WorkspaceId;
 use crate::decide::route::ALL_EVENTS;
 use crate::operate::conditional::IfMatch;
@@ -71,20 +72,22 @@ struct Form {
     choices: Vec<Choice>,
     lanes_max: u16,
     problem: Option<Problem>,
+    /// What is wrong, if anything is.
+    sentence: String,
 }
 
 impl Form {
     /// What is wrong with a field.
     fn wrong(&self, field: &str) -> Option<&str> {
         let problem = self.problem.as_ref().filter(|problem| problem.field() == Some(field));
-        problem.map(Problem::sentence)
+        problem.map(|_| self.sentence.as_str())
     }
 
     /// What is wrong beyond the fields that are shown.
     fn wrong_at_all(&self) -> Option<&str> {
         let shown = ["url", "events", "description", "lanes"];
         let problem = self.problem.as_ref().filter(|problem| !problem.field().is_some_and(|it| shown.contains(&it)));
-        problem.map(Problem::sentence)
+        problem.map(|_| self.sentence.as_str())
     }
 }
 
@@ -211,7 +214,7 @@ async fn check(page: Page, InWorkspace(_): InWorkspace, State(api): State<Arc<Ap
     let (class, sentence) = match fields::url(&api.guard, typed) {
         _ if typed.is_empty() => ("hint", String::new()),
         Ok(_) => ("hint", Words(page.locale()).url_good().to_owned()),
-        Err(problem) => ("field-error", problem.sentence().to_owned()),
+        Err(problem) => ("field-error", wrong::sentence(page.locale(), &api.guard, typed, &problem)),
     };
     show_as(StatusCode::OK, &Checked { class, sentence }).into_response()
 }
@@ -256,6 +259,7 @@ fn form(
     problem: Option<Problem>,
 ) -> Response {
     let status = problem.as_ref().map_or(StatusCode::OK, Problem::status);
+    let sentence = |problem: &Problem| wrong::sentence(page.locale(), &api.guard, &filled.url, problem);
     let form = Form {
         way: page.way(workspace, vec![Step { name: title.to_owned(), path: None }]),
         words: Words(page.locale()),
@@ -263,6 +267,7 @@ fn form(
         all: filled.events.iter().any(|event| event == ALL_EVENTS),
         choices: event_names::choices(page.locale(), &api.event_types, &filled.events),
         lanes_max: LANES_MAX,
+        sentence: problem.as_ref().map(sentence).unwrap_or_default(),
         title,
         action,
         cancel,

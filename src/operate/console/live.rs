@@ -39,8 +39,12 @@ words! {
     waiting_one: "1 event waits." | "1 evento espera.";
     waiting(count): "{count} events wait, in order." | "{count} eventos esperan, en orden.";
     oldest: "The oldest came" | "El más antiguo llegó";
-    retried(event, attempt): "Event {event} is tried for the {attempt}. time at" | "El evento {event} se intenta por {attempt}.ª vez a las";
-    later(count): "{count} later events wait for it." | "{count} eventos posteriores lo esperan.";
+    retried(event, nth): "Event {event} is tried for the {nth} time at" | "El evento {event} se intentará por {nth} vez a las";
+    first(waiting, event, nth): "Event 1 of {waiting}, {event}, is tried for the {nth} time at" |
+                                "El evento 1 de {waiting}, {event}, se intentará por {nth} vez a las";
+    later: "later events wait for it" | "los eventos posteriores esperan";
+    later_in_lane: "later events of its lane wait for it" | "los eventos posteriores de su carril esperan";
+    nth(number, ending): "{number}{ending}" | "{number}.ª";
     held_disabled: "Nothing is sent, since the webhook is disabled." | "No se envía nada, porque el webhook está deshabilitado.";
     held_paused: "Nothing is sent, since the plan does not include webhooks." |
                  "No se envía nada, porque el plan no incluye webhooks.";
@@ -64,7 +68,7 @@ words! {
     again: "Next attempt" | "Próximo intento";
     resent: "resent" | "reenviado";
     older: "Older" | "Más antiguos";
-    stop: "Stop renewing" | "Dejar de actualizar";
+    filter_or_stop: "Filter, or stop renewing" | "Filtrar o dejar de actualizar";
     go_on: "Renew every 2 seconds" | "Actualizar cada 2 segundos";
     filter: "Filter" | "Filtrar";
     outcome: "Result" | "Resultado";
@@ -142,7 +146,7 @@ impl HtmlSafe for Live {}
 struct Retry {
     words: String,
     at: Moment,
-    later: u64,
+    later: Option<&'static str>,
 }
 
 struct Quota {
@@ -224,8 +228,26 @@ pub async fn live(
 fn retry(words: Words, endpoint: &Endpoint) -> Option<Retry> {
     let last = endpoint.last_attempt.as_ref().filter(|_| endpoint.disabled.is_none() && !endpoint.paused)?;
     let at = Moment(last.next_attempt_ms?);
-    let later = endpoint.backlog_events.saturating_sub(1);
-    Some(Retry { words: words.retried(&last.row.event_id, last.row.attempt + 1), at, later })
+    let (event, waiting, attempt) = (&last.row.event_id, endpoint.backlog_events, last.row.attempt + 1);
+    let nth = words.nth(attempt, ending(attempt));
+    // With several lanes nobody has counted how many of those that wait are behind this one.
+    let (words, later) = match (waiting, endpoint.config.lanes) {
+        (..=1, _) => (words.retried(event, nth), None),
+        (_, 1) => (words.first(waiting, event, nth), Some(words.later())),
+        _ => (words.retried(event, nth), Some(words.later_in_lane())),
+    };
+    Some(Retry { words, at, later })
+}
+
+/// What an English ordinal ends in.
+fn ending(number: u32) -> &'static str {
+    match (number % 100, number % 10) {
+        (11..=13, _) => "th",
+        (_, 1) => "st",
+        (_, 2) => "nd",
+        (_, 3) => "rd",
+        _ => "th",
+    }
 }
 
 fn quota(api: &Api, page: &Page, endpoint: &Endpoint, used: &QuotaUse) -> Quota {
@@ -270,4 +292,16 @@ fn row(api: &Api, page: &Page, attempt: Attempt) -> Row {
 /// An event's id as a part of a path.
 pub fn in_path(event: &EventId) -> String {
     utf8_percent_encode(event.as_str(), NON_ALPHANUMERIC).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ordinals_end_as_in_english() {
+        let shown: Vec<_> =
+            [1, 2, 3, 4, 11, 12, 13, 21, 112].map(|number| format!("{number}{}", ending(number))).into();
+        assert_eq!(shown, ["1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "112th"]);
+    }
 }

@@ -11,12 +11,16 @@ document.addEventListener('click', async (event) => {
   button.textContent = button.dataset.copied;
 });
 
-// Times are shown in the reader's own time; the title keeps UTC.
+// Times are shown in the reader's own time, those of today without their date; the title keeps UTC.
 function localize(root) {
-  const format = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: 'medium', timeStyle: 'medium' });
+  const { lang } = document.documentElement;
+  const region = navigator.languages.find((language) => language.startsWith(lang)) ?? lang;
+  const today = new Date().toDateString();
   for (const time of root.querySelectorAll('time[datetime]:not([title])')) {
     time.title = time.textContent;
-    time.textContent = format.format(new Date(time.dateTime));
+    const at = new Date(time.dateTime);
+    const date = at.toDateString() === today ? {} : { dateStyle: 'medium' };
+    time.textContent = new Intl.DateTimeFormat(region, { ...date, timeStyle: 'medium' }).format(at);
   }
 }
 localize(document);
