@@ -1,4 +1,4 @@
-//! The API (contract, section 5), one file per resource, the [`console`], and how HTTP is served.
+//! The API (contract, section 5), one file per resource, the console, and how HTTP is served.
 //!
 //! A handler reads as what it does: extractors have checked who asks (`auth`), for what (`path`) and with what
 //! (`body`) before it begins, and everything that goes wrong is a [`Problem`]. What is being decided (limits,
