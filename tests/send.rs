@@ -32,10 +32,13 @@ use recadero::deliver::send::{EgressProxy, HttpOptions, HttpSender, Request, Sen
 use receivers::{Receiver, Tls, answering, head_of, write};
 
 /// The limit where nothing should come near it.
-const AMPLE: Duration = Duration::from_secs(5);
+const AMPLE: Duration = Duration::from_secs(30);
 
-/// The limit where it is meant to be reached.
-const SHORT: Duration = Duration::from_millis(400);
+/// The limit where it is meant to be reached, but not before a connection is there, on a slow machine either.
+const SHORT: Duration = Duration::from_secs(2);
+
+/// When whatever [`SHORT`] limits is over, on a slow machine too.
+const OVER: Duration = Duration::from_secs(20);
 
 /// In every URL and header of these tests, and in no detail.
 const CUSTOMERS_SECRET: &str = "t0ken";
@@ -177,12 +180,12 @@ async fn a_hang_before_the_connection_is_timeout() {
     }
     let set = Set { lookup: Arc::new(Never), ..Set::limit(SHORT) };
     let attempted = set.post("https://a.example").await;
-    assert_failed(&attempted, Reason::Timeout, "no connection within 400ms");
-    assert!(attempted.took >= SHORT && attempted.took < SHORT * 3, "{:?}", attempted.took);
+    assert_failed(&attempted, Reason::Timeout, "no connection within 2s");
+    assert!(attempted.took >= SHORT && attempted.took < OVER, "{:?}", attempted.took);
 
     let mute = Receiver::start(|_, stream| async move { hold(stream).await }).await;
     let attempted = Set::limit(SHORT).post(&mute.url().replace("http", "https")).await;
-    assert_failed(&attempted, Reason::Timeout, "no connection within 400ms");
+    assert_failed(&attempted, Reason::Timeout, "no connection within 2s");
 }
 
 #[tokio::test]
@@ -193,8 +196,8 @@ async fn a_hang_before_the_status_line_is_timeout() {
     })
     .await;
     let attempted = Set::limit(SHORT).post(&mute.url()).await;
-    assert_failed(&attempted, Reason::Timeout, "connected, but no status line within 400ms");
-    assert!(attempted.took >= SHORT && attempted.took < SHORT * 3, "{:?}", attempted.took);
+    assert_failed(&attempted, Reason::Timeout, "connected, but no status line within 2s");
+    assert!(attempted.took >= SHORT && attempted.took < OVER, "{:?}", attempted.took);
     assert_eq!(mute.requests().len(), 1);
 }
 
@@ -221,7 +224,7 @@ async fn a_slow_body_after_a_timely_200_is_a_200() {
     let attempted = Set::limit(SHORT).post(&slow.url()).await;
     assert_eq!(attempted.answer, Answer::Status { status: 200, excerpt: "begun".to_owned() });
     assert!(attempted.took < SHORT, "took is to the status line: {:?}", attempted.took);
-    assert!(begun.elapsed() < SHORT * 3, "the body is read inside the same limit: {:?}", begun.elapsed());
+    assert!(begun.elapsed() < OVER, "the body is read inside the same limit: {:?}", begun.elapsed());
 }
 
 #[tokio::test]
@@ -376,8 +379,10 @@ async fn a_kept_connection_that_the_receiver_closed_is_replaced() {
     })
     .await;
     let sender = Set::default().sender();
-    for _ in 0..5 {
+    for n in 1..=5 {
         assert_eq!(status(&post(&sender, &receiver.url()).await), Some(200));
+        // The receiver has closed it; a moment later the sender has seen that.
+        receiver.all_ended(n).await;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!((receiver.connections(), receiver.requests().len()), (5, 5));

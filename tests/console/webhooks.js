@@ -58,7 +58,7 @@ module.exports = (shared) => describe("a workspace's people", { concurrency: fal
         receiver.status = 500;
         for (let number = 2; number <= 6; number += 1) await service.publish("acme", message(number));
         await page.getByText(/Event 1 of \d, m-\d, is tried for the (2nd|3rd|4th) time at .*; later events wait for it\./).waitFor();
-        await page.getByRole("heading", { name: "Disabled since" }).waitFor({ timeout: 30_000 });
+        await page.getByRole("heading", { name: "Disabled since" }).waitFor({ timeout: 60_000 });
         await page.getByText("it answered 500").first().waitFor();
         await person.look("disabled");
     });

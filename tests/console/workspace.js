@@ -112,7 +112,7 @@ module.exports = (shared) => describe("a workspace's people, all the way", { con
         await page.getByText("time at").waitFor();
         await page.getByText(/[1-9]\d* of 30 failed attempts/).waitFor();
         await person.look("endpoint-failing");
-        await page.getByText("Disabled since").waitFor({ timeout: 30_000 });
+        await page.getByText("Disabled since").waitFor({ timeout: 60_000 });
         await page.getByText("it answered 500").first().waitFor();
         await person.look("endpoint-disabled");
     });

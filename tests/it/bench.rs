@@ -10,7 +10,7 @@ use crate::rig::recadero::run_within;
 use crate::rig::redis::{Aof, Options, Redis};
 
 /// The bound of one run; a loaded machine takes a good part of it.
-const RUN_MAX: Duration = Duration::from_secs(120);
+const RUN_MAX: Duration = Duration::from_secs(240);
 
 async fn bench(arguments: &[&str]) -> Value {
     let redis = Redis::start(Options { aof: Aof::Everysec, ..Options::default() }).await;

@@ -200,11 +200,11 @@ async fn failures_of_several_endpoints_and_processes_count_together() {
 
 #[tokio::test]
 async fn failures_older_than_the_window_do_not_count() {
-    let window = Duration::from_secs(4);
+    let window = Duration::from_secs(8);
     let service = Service::start(&[
         ("RECADERO_RETRY_DELAYS", "5ms"),
         ("RECADERO_QUOTA_LIMIT", "4"),
-        ("RECADERO_QUOTA_WINDOW", "4s"),
+        ("RECADERO_QUOTA_WINDOW", "8s"),
     ])
     .await;
     let receiver = Receiver::start(|_| Answer::status(503)).await;

@@ -22,8 +22,9 @@ pub mod smtp;
 
 use std::time::{Duration, Instant};
 
-/// How long a server may take to start or to end before the test fails.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a server may take to start or to end before the test fails. RabbitMQ has taken more than a minute on a
+/// machine where several start at once.
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Asks `ready` again and again until it says yes; panics with `what` when `limit` is over.
 pub async fn until(what: &str, limit: Duration, mut ready: impl AsyncFnMut() -> bool) {

@@ -11,7 +11,7 @@ use crate::rig::redis::{Options, Redis};
 use crate::rig::until;
 
 /// How long a thing may take that takes milliseconds on a machine that has nothing else to do.
-pub const SOON: Duration = Duration::from_secs(30);
+pub const SOON: Duration = Duration::from_secs(60);
 
 /// A `recadero serve` with a Redis and a RabbitMQ of its own.
 pub struct Service {

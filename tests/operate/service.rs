@@ -191,7 +191,7 @@ impl Service {
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let routes = recadero::operate::api(api.clone());
-        let serving = tokio::spawn(serve::serve(listener, routes, stop.clone(), Duration::from_secs(5)));
+        let serving = tokio::spawn(serve::serve(listener, routes, stop.clone(), Duration::from_secs(60)));
         Self { address, api, broker, receivers, _server: server, store, seen, stop, serving, time }
     }
 

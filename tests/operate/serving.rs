@@ -17,6 +17,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::service::{Kind, Service, TOKEN, ask};
 
+/// Less than a stop waits for connections that do not end.
+const SOON: Duration = Duration::from_secs(30);
+
 #[tokio::test]
 async fn a_stop_ends_idle_connections_and_lets_what_is_under_way_finish() {
     let service = Service::start(Kind::Memory).await;
@@ -24,20 +27,23 @@ async fn a_stop_ends_idle_connections_and_lets_what_is_under_way_finish() {
     let mut busy = TcpStream::connect(service.address).await.unwrap();
     let body = r#"{"plan":"advanced"}"#;
     let head = format!(
-        "PUT /v1/workspaces/late HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: {}\r\n\r\n",
+        "PUT /v1/workspaces/late HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: {}\r\n\
+         Expect: 100-continue\r\n\r\n",
         body.len()
     );
     busy.write_all(head.as_bytes()).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut continues = [0; 25];
+    busy.read_exact(&mut continues).await.unwrap();
+    assert_eq!(&continues, b"HTTP/1.1 100 Continue\r\n\r\n", "it is under way: the body is waited for");
     service.stop.cancel();
     let mut nothing = Vec::new();
-    tokio::time::timeout(Duration::from_secs(2), idle.read_to_end(&mut nothing)).await.expect("closed").unwrap();
+    tokio::time::timeout(SOON, idle.read_to_end(&mut nothing)).await.expect("closed").unwrap();
     assert!(!service.serving.is_finished());
     busy.write_all(body.as_bytes()).await.unwrap();
     let mut answer = String::new();
     busy.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
-    tokio::time::timeout(Duration::from_secs(2), service.serving).await.expect("ended").unwrap();
+    tokio::time::timeout(SOON, service.serving).await.expect("ended").unwrap();
     assert!(TcpStream::connect(service.address).await.is_err(), "nothing listens any more");
 }
 

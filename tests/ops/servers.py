@@ -23,7 +23,7 @@ import yaml
 
 from project import ALERTS, TOP, load, read
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 180
 BINARY = os.environ.get("RECADERO_BINARY", str(TOP / "target/debug/recadero"))
 COMPOSE = load("docker-compose.yml")["services"]
 # Ports of this process, until it ends.

@@ -16,7 +16,7 @@ use super::{Set, assert_failed, hold, post, status, to};
 const HOST: &str = "receiver.example";
 
 /// The limit of an attempt, and how much longer than all of them together any test may wait.
-const LIMIT: Duration = Duration::from_secs(3);
+const LIMIT: Duration = Duration::from_secs(6);
 const AT_LAST: Duration = Duration::from_secs(60);
 
 /// How many attempts are made at once.

@@ -129,7 +129,12 @@ impl Receiver {
 
     /// Waits until the first connection's script has ended.
     pub async fn ended(&self) {
-        while self.log.0.ended.load(Ordering::SeqCst) == 0 {
+        self.all_ended(1).await;
+    }
+
+    /// Waits until the scripts of so many connections have ended.
+    pub async fn all_ended(&self, count: usize) {
+        while self.log.0.ended.load(Ordering::SeqCst) < count {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     }

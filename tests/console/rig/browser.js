@@ -35,7 +35,7 @@ class Person {
         person.context = await browser.newContext({
             locale: "en-GB", timezoneId: "UTC", viewport: { width: 1200, height: 800 }, ...options,
         });
-        person.context.setDefaultTimeout(20_000);
+        person.context.setDefaultTimeout(60_000);
         person.page = await person.context.newPage();
         person.complaints = [];
         person.page.on("pageerror", (error) => person.complaints.push(`script: ${error}`));

@@ -169,6 +169,7 @@ async fn a_full_store_leaves_the_events_in_rabbitmq_in_order() {
     gate.full.store(true, Ordering::SeqCst);
     let running = Running::start(rabbit.url(), &gate);
     publish(&rabbit, "acme", 0..2000).await;
+    until("the router holds its prefetch", PATIENCE, async || ready(&rabbit).await <= 2000 - 512).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(gate.waiting("acme").await, 0);
     assert_eq!(ready(&rabbit).await, 2000 - 512, "the router holds its prefetch and no more");

@@ -193,7 +193,7 @@ async fn during_an_alarm_publishers_are_told_so_and_do_not_wait_for_long() {
     let begin = std::time::Instant::now();
     let second = publisher.publish(event()).await.unwrap_err();
     assert!(second.to_string().ends_with("a memory or disk alarm"), "{second}");
-    assert!(begin.elapsed() < std::time::Duration::from_secs(1));
+    assert!(begin.elapsed() < std::time::Duration::from_secs(10), "it does not wait as the first did");
 }
 
 #[tokio::test]

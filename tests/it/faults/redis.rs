@@ -115,7 +115,7 @@ async fn scripts_forgotten_under_load_disturb_nothing() {
     let findings = ledger.judge(&receiver, &LANES);
     findings.report(&[("flushes", flushes.into())]);
     assert_eq!(findings.repeats, 0, "{findings}");
-    assert!(findings.gap_max < Duration::from_secs(5), "nobody waited for a lease to end: {findings}");
+    assert!(findings.gap_max < Duration::from_secs(10), "nobody waited for a lease to end: {findings}");
 }
 
 #[tokio::test]

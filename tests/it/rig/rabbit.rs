@@ -21,7 +21,9 @@ const SHARED_URL: &str = "RECADERO_TEST_AMQP_URL";
 /// Where its virtual hosts are claimed.
 const SHARED_CLAIMS: &str = "RECADERO_TEST_AMQP_CLAIMS";
 /// Virtual hosts that a shared node has, in `tests/run` too. A test that finds none left starts a node of its own.
-const VHOSTS: usize = 100;
+const VHOSTS: usize = 150;
+/// Those of a node that one test alone shares with itself: each is a part of a second of its start.
+const VHOSTS_OF_ONE_TEST: usize = 4;
 
 /// A RabbitMQ, as one test sees it. A node of its own ends with this value, or with the test process.
 pub struct Rabbit {
@@ -53,14 +55,16 @@ impl Rabbit {
     /// this process starts once.
     pub async fn shared() -> Self {
         static NODE: OnceCell<Node> = OnceCell::const_new();
-        let (base, claims) = match (std::env::var(SHARED_URL), std::env::var_os(SHARED_CLAIMS)) {
-            (Ok(url), Some(claims)) => (url, PathBuf::from(claims)),
+        let (base, claims, vhosts) = match (std::env::var(SHARED_URL), std::env::var_os(SHARED_CLAIMS)) {
+            (Ok(url), Some(claims)) => (url, PathBuf::from(claims), VHOSTS),
             _ => {
-                let node = NODE.get_or_init(|| Node::start(VHOSTS, &[], &[])).await;
-                (node.base(), node.directory.path().to_path_buf())
+                // cargo-nextest, which says so, runs a process for each test.
+                let vhosts = if std::env::var_os("NEXTEST").is_some() { VHOSTS_OF_ONE_TEST } else { VHOSTS };
+                let node = NODE.get_or_init(|| Node::start(vhosts, &[], &[])).await;
+                (node.base(), node.directory.path().to_path_buf(), vhosts)
             }
         };
-        match claim(&claims) {
+        match claim(&claims, vhosts) {
             Some(vhost) => Self { url: format!("{base}/{vhost}"), own: None },
             None => Self::start().await,
         }
@@ -162,8 +166,8 @@ impl Node {
 }
 
 /// The first virtual host that nobody has claimed.
-fn claim(claims: &Path) -> Option<String> {
-    (0..VHOSTS).map(|n| format!("t{n}")).find(|vhost| {
+fn claim(claims: &Path, vhosts: usize) -> Option<String> {
+    (0..vhosts).map(|n| format!("t{n}")).find(|vhost| {
         // Who makes the file has it; "exists" is the only error that means "the next one".
         match OpenOptions::new().write(true).create_new(true).open(claims.join(format!("claimed-{vhost}"))) {
             Ok(_) => true,

@@ -206,7 +206,7 @@ impl Receiver {
         let port = self.port.number();
         let mut listener = None;
         // A runtime that was stopped gives its listener back a moment later.
-        until("the receiver's port", Duration::from_secs(5), async || {
+        until("the receiver's port", Duration::from_secs(60), async || {
             listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok();
             listener.is_some()
         })

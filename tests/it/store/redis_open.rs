@@ -115,7 +115,7 @@ async fn sentinels_name_the_primary() {
     let (server, port) = RedisServer::start_on_port(&[]).await;
     let sentinel = Sentinel::start(port);
     let options = Options { url: sentinel.url(), ..redis_options(&server, Policy::default()) };
-    for _ in 0..200 {
+    for _ in 0..3_000 {
         if let Ok(store) = RedisStore::open(options.clone(), Signals::default()).await {
             let mut wakes = store.wakes("m").await.expect("listens");
             store.wake("m", &[super::world::lane("ep_a")]).await.expect("wakes");
@@ -187,7 +187,7 @@ async fn a_redis_that_went_is_found_again() {
     server.restart().await;
     let cut = intake.append(home("w"), &event).await;
     assert!(matches!(cut, Err(StoreError::Unavailable(_))), "{cut:?}");
-    for _ in 0..100 {
+    for _ in 0..3_000 {
         if world.store.workspace(&ws("w")).await.is_ok() {
             assert!(intake.append(home("w"), &event).await.is_err(), "the intake has ended");
             return;
