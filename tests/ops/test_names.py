@@ -11,7 +11,7 @@ BINARY = os.environ.get("RECADERO_BINARY", str(TOP / "target/debug/recadero"))
 # Set by the chart itself: the layout and the container's ports decide.
 THE_CHARTS_OWN = {"roles", "http-addr", "ops-addr"}
 # Look like options and are none: of the tests, of `recadero listen`, of the guides' command lines, of the contract's prose.
-NOT_OPTIONS = re.compile(r"RECADERO_((TEST|SIM|DIFF)_\w+|FAULTS|SECRET|API|X_FILE|X)$")
+NOT_OPTIONS = re.compile(r"RECADERO_((TEST|SIM|DIFF|FUZZ)_\w+|FAULTS|SECRET|API|X_FILE|X)$")
 HISTOGRAM = re.compile(r"_(bucket|sum|count)$")
 
 
