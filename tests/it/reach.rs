@@ -29,7 +29,7 @@ impl Trap {
     }
 }
 
-/// A forbidden host, in every way to write one, and of every kind that DESIGN lists.
+/// A forbidden host, in every way to write one, and of every kind that is not globally reachable.
 const FORBIDDEN: &[&str] = &[
     // 127.0.0.1
     "127.0.0.1",

@@ -232,6 +232,50 @@ async fn a_name_with_a_forbidden_address_is_reached_at_its_others() {
     assert_eq!((outside.connections(), inside.connections()), (1, 0));
 }
 
+/// One address of each kind that is not globally reachable, the clouds' own, and the loopback inside of other addresses.
+const FORBIDDEN: [&str; 22] = [
+    "0.0.0.0",
+    "10.0.0.1",
+    "100.64.0.1",
+    "127.0.0.2",
+    "168.63.129.16",
+    "169.254.169.254",
+    "172.16.0.1",
+    "192.0.0.1",
+    "192.0.2.1",
+    "192.168.0.1",
+    "198.18.0.1",
+    "203.0.113.1",
+    "224.0.0.1",
+    "255.255.255.255",
+    "::",
+    "::1",
+    "::ffff:127.0.0.2",
+    "64:ff9b::7f00:2",
+    "2001:0:7f00:2::",
+    "2002:7f00:2::",
+    "fd00:ec2::254",
+    "fe80::1",
+];
+
+#[tokio::test]
+async fn a_name_of_any_forbidden_address_is_blocked() {
+    let (_, inside) = outside_and_inside().await;
+    let names = NameServer::start_with(|name, family| {
+        let number: usize = name.split_once('.').unwrap().0[1..].parse().unwrap();
+        let is_ipv4 = FORBIDDEN[number].contains('.') && !FORBIDDEN[number].contains(':');
+        let fits = is_ipv4 == (family == RecordType::A);
+        Said::Records(60, if fits { vec![FORBIDDEN[number]] } else { vec![] })
+    })
+    .await;
+    let set = names.set(AMPLE);
+    for number in 0..FORBIDDEN.len() {
+        let attempted = set.post(&format!("http://n{number}.test:{}", inside.address.port())).await;
+        assert_failed(&attempted, Reason::Blocked, "deliveries may not use");
+    }
+    assert_eq!(inside.connections(), 0);
+}
+
 #[tokio::test]
 async fn an_alias_of_a_forbidden_address_is_blocked() {
     let (outside, inside) = outside_and_inside().await;
