@@ -162,9 +162,7 @@ impl RedisIntake {
         }
         Ok(())
     }
-}
 
-impl RedisIntake {
     /// Looks whether what was waited for is there. A Cluster's primary may have handed over meanwhile, to a replica that
     /// lacked it, and have it back: all that over connections that never broke.
     async fn still_known(&self, link: &Link, touched: &BTreeMap<Partition, Vec<Remembered>>) -> Result<()> {
