@@ -39,6 +39,7 @@ pub mod outbox;
 pub mod overview;
 pub mod records;
 pub mod redis;
+pub mod retrying;
 
 pub use lanes::Lanes;
 pub use once::Once;

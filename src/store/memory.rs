@@ -38,6 +38,7 @@ use super::overview::Overview;
 use super::records::{
     Attempt, Config, Dropped, DroppedSpan, Endpoint, HourStats, Put, QuotaUse, ResendFrom, Resent, Workspace,
 };
+use super::retrying::Retrying;
 use super::{Lanes, Once, Outbox, Records, Result, lanes};
 use crate::clock::Clock;
 use crate::decide::ids::{EndpointId, EventId, LaneId, Partition, WorkspaceId};
@@ -253,6 +254,11 @@ impl Records for Memory {
         limit: usize,
     ) -> Result<Vec<Attempt>> {
         Ok(self.step().0.attempts(workspace, endpoint, before, limit))
+    }
+
+    async fn retrying(&self, workspace: &WorkspaceId, endpoint: &EndpointId, limit: usize) -> Result<Vec<Retrying>> {
+        let (state, now_ms) = self.step();
+        Ok(state.retrying(workspace, endpoint, limit, now_ms))
     }
 
     async fn stats(&self, workspace: &WorkspaceId, endpoint: &EndpointId) -> Result<Vec<HourStats>> {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Result;
 use super::lanes::Waiting;
 use super::overview::Overview;
+use super::retrying::Retrying;
 use crate::decide::attempt::Outcome;
 use crate::decide::ids::{EndpointId, EventId, EventType, LaneId, WorkspaceId};
 use crate::decide::notice::{DisableReason, DropReason};
@@ -93,6 +94,10 @@ pub trait Records: Send + Sync {
         before: Option<u64>,
         limit: usize,
     ) -> Result<Vec<Attempt>>;
+
+    /// Lanes of an endpoint whose first event has failed in its present round and is tried again, those first that hold
+    /// most events, of equals the first lane, at most `limit`.
+    async fn retrying(&self, workspace: &WorkspaceId, endpoint: &EndpointId, limit: usize) -> Result<Vec<Retrying>>;
 
     /// Statistics per hour of the last 24, oldest first; hours without any are left out.
     async fn stats(&self, workspace: &WorkspaceId, endpoint: &EndpointId) -> Result<Vec<HourStats>>;

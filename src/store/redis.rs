@@ -24,6 +24,7 @@ mod overview;
 mod records;
 mod relief;
 mod reply;
+mod retrying;
 mod scripts;
 mod server;
 mod setup;

@@ -24,6 +24,7 @@ use recadero::store::overview::Overview;
 use recadero::store::records::{
     Attempt, Config, Dropped, DroppedSpan, Endpoint, HourStats, Put, QuotaUse, ResendFrom, Resent, Workspace,
 };
+use recadero::store::retrying::Retrying;
 use recadero::store::{Lanes, Once, Outbox, Records, Result};
 use tokio::sync::mpsc;
 
@@ -306,6 +307,9 @@ impl Records for Connection {
     }
     async fn overview(&self, limit: usize) -> Result<Overview> {
         self.memory().overview(limit).await
+    }
+    async fn retrying(&self, workspace: &WorkspaceId, endpoint: &EndpointId, n: usize) -> Result<Vec<Retrying>> {
+        self.memory().retrying(workspace, endpoint, n).await
     }
     async fn put_workspace(&self, workspace: &WorkspaceId, record: &Workspace) -> Result<()> {
         self.memory().put_workspace(workspace, record).await

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::decide::ids::LaneId;
 use crate::store::lanes::{Commit, Committed, Due, Pool, Token, Waiting};
+use crate::store::retrying::Retrying;
 use crate::testing::{Bug, has};
 
 /// A lane. Its state is never stored twice: *idle* is empty, *held* has events and no place in [`DueSets`]; *ready*,
@@ -78,6 +79,18 @@ impl Lane {
     /// Whether somebody may be making an attempt.
     pub fn leased(&self, now_ms: u64) -> bool {
         self.lease.as_ref().is_some_and(|hold| hold.until_ms > now_ms)
+    }
+
+    /// The lane as people look at it while its current event, which has failed, is tried again.
+    pub fn retrying(&self, now_ms: u64) -> Option<Retrying> {
+        let current = self.current.as_ref().filter(|current| current.attempt > 1)?;
+        Some(Retrying {
+            lane: self.id.clone(),
+            event: current.event.id.clone(),
+            attempt: current.attempt,
+            due_ms: self.due_ms.filter(|_| !self.leased(now_ms)),
+            events: self.queue.len() as u64 + 1,
+        })
     }
 
     /// Whether the lease is this token's, also past its end.

@@ -11,6 +11,7 @@ use crate::decide::route::Routing;
 use crate::store::lanes::Waiting;
 use crate::store::overview::{LANES_MAX, Overview};
 use crate::store::records::{Attempt, Dropped, DroppedSpan, Endpoint, HourStats, PAGE_ROWS_MAX, QuotaUse, Workspace};
+use crate::store::retrying::Retrying;
 
 impl State {
     pub fn record(&self, workspace: &WorkspaceId) -> Option<Workspace> {
@@ -89,6 +90,12 @@ impl State {
     ) -> Vec<Attempt> {
         let endpoint = self.endpoint_state(workspace, endpoint);
         endpoint.map(|it| it.log.page(before, limit.min(PAGE_ROWS_MAX))).unwrap_or_default()
+    }
+
+    pub fn retrying(&self, workspace: &WorkspaceId, endpoint: &EndpointId, limit: usize, now_ms: u64) -> Vec<Retrying> {
+        let Some(endpoint) = self.endpoint_state(workspace, endpoint) else { return Vec::new() };
+        let lanes = endpoint.lanes.values().filter(|lane| lane.generation == endpoint.generation);
+        Retrying::worst(lanes.filter_map(|lane| lane.retrying(now_ms)).collect(), limit)
     }
 
     pub fn stats(&self, workspace: &WorkspaceId, endpoint: &EndpointId, now_ms: u64) -> Vec<HourStats> {

@@ -13,6 +13,7 @@ use crate::store::overview::Overview;
 use crate::store::records::{
     Attempt, Config, Dropped, DroppedSpan, Endpoint, HourStats, Put, QuotaUse, Records, ResendFrom, Resent, Workspace,
 };
+use crate::store::retrying::Retrying;
 
 #[async_trait]
 impl Records for RedisStore {
@@ -86,6 +87,10 @@ impl Records for RedisStore {
         limit: usize,
     ) -> Result<Vec<Attempt>> {
         self.read_attempts(workspace, endpoint, before, limit).await
+    }
+
+    async fn retrying(&self, workspace: &WorkspaceId, endpoint: &EndpointId, limit: usize) -> Result<Vec<Retrying>> {
+        self.read_retrying(workspace, endpoint, limit).await
     }
 
     async fn stats(&self, workspace: &WorkspaceId, endpoint: &EndpointId) -> Result<Vec<HourStats>> {

@@ -76,6 +76,7 @@ scripts! {
     DISABLE = DRAINS, LIB, FLOW, include_str!("lua/disable.lua");
     RESEND = ADDS, LIB, FLOW, include_str!("lua/resend.lua");
     LOOK = READS, LIB, include_str!("lua/look.lua");
+    RETRYING = READS, LIB, include_str!("lua/retrying.lua");
     QUOTA = READS, LIB, include_str!("lua/quota.lua");
     STATS = READS, LIB, include_str!("lua/stats.lua");
     ATTEMPTS = READS, LIB, include_str!("lua/attempts.lua");

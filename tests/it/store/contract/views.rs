@@ -7,11 +7,12 @@ use recadero::decide::attempt::Outcome;
 use recadero::decide::ids::EndpointId;
 use recadero::decide::policy::Policy;
 use recadero::decide::retry::Next;
-use recadero::store::lanes::Commit;
+use recadero::store::lanes::{Append, Commit};
 use recadero::store::records::{AttemptRow, EndpointStatus, HourStats};
+use recadero::store::retrying::Retrying;
 
 use crate::store::fixture::{Open, START_MS};
-use crate::store::world::{HOUR, MINUTE, SECOND, World, ep, ev, failed, lane, ws};
+use crate::store::world::{HOUR, MINUTE, SECOND, World, ep, ev, failed, lane, lane_of, ws};
 
 promises! {
     an_endpoint_tells_its_backlog_and_last_attempt,
@@ -28,6 +29,7 @@ promises! {
     dropped_events_are_found_by_when_they_were_dropped,
     an_unknown_endpoint_has_nothing_to_show,
     an_overview_counts_all_and_names_the_troubled,
+    lanes_that_are_retried_are_told_the_fullest_first,
 }
 
 async fn an_endpoint_tells_its_backlog_and_last_attempt(open: &Open) {
@@ -292,4 +294,45 @@ async fn an_overview_counts_all_and_names_the_troubled(open: &Open) {
     let (backlog, endpoints, disabled, suspect) = named(10).await;
     assert_eq!((backlog, endpoints), (4, vec![(Enabled, 3)]));
     assert_eq!((disabled.as_str(), suspect.as_str()), ("", "ep_a"));
+}
+
+async fn lanes_that_are_retried_are_told_the_fullest_first(open: &Open) {
+    let world = World::open(open).await;
+    world.connect("ep_a", 4).await;
+    let told = async |limit| {
+        let lanes = world.store.retrying(&ws("w"), &ep("ep_a"), limit).await.expect("retrying");
+        let told = |it: Retrying| (it.lane.index, it.event.to_string(), it.attempt, it.due_ms, it.events);
+        lanes.into_iter().map(told).collect::<Vec<_>>()
+    };
+    for (id, index) in [("a", 0), ("b", 1), ("c", 2), ("d", 2), ("e", 3), ("f", 3)] {
+        let item = Append { lanes: vec![lane_of("w", "ep_a", 1, index)], ..world.event("w", id, None).await };
+        world.append(&[item]).await;
+    }
+    assert_eq!(told(10).await, [], "waiting is not retrying");
+    let begun_ms = world.time.now_ms();
+    for index in [0, 2, 3] {
+        let lease = world.lease(&lane_of("w", "ep_a", 1, index)).await;
+        assert_eq!(told(10).await.len(), usize::from(index).saturating_sub(1), "nor is a first attempt");
+        world.fail(&lease).await;
+    }
+    let due = Some(begun_ms + 30_000);
+    let (a, c, e) = ((0, "a".into(), 2, due, 1), (2, "c".into(), 2, due, 2), (3, "e".into(), 2, due, 2));
+    assert_eq!(told(10).await, [c.clone(), e.clone(), a.clone()]);
+    assert_eq!(told(2).await, [c, e.clone()]);
+
+    world.pass(30 * SECOND);
+    let lease = world.lease(&lane_of("w", "ep_a", 1, 2)).await;
+    let (c, again_ms) = ((2, "c".to_owned(), 2, None, 2), world.time.now_ms() + 60_000);
+    assert_eq!(told(10).await, [c, e.clone(), a.clone()], "one is being made");
+    world.fail(&lease).await;
+    assert_eq!(told(1).await, [(2, "c".to_owned(), 3, Some(again_ms), 2)]);
+    let lease = world.lease(&lane_of("w", "ep_a", 1, 3)).await;
+    world.commit(&Commit { more: false, ..world.end(&lease, Outcome::Delivered) }).await;
+    assert_eq!(told(10).await.len(), 2, "what was delivered holds nothing back");
+
+    world.disable("ep_a").await;
+    assert_eq!(told(10).await, [], "nothing is tried");
+    world.enable("ep_a").await;
+    assert_eq!(told(10).await, [], "a new round begins with a first attempt");
+    assert_eq!(world.store.retrying(&ws("w"), &ep("ep_none"), 10).await.expect("retrying"), []);
 }

@@ -171,7 +171,8 @@ impl Subject {
                 let answer = store.endpoint(workspace, endpoint).await;
                 let config = answer.as_ref().ok().and_then(|it| it.as_ref()).map(|it| it.config.clone());
                 learned.endpoint = Some((workspace.clone(), endpoint.clone(), config));
-                text(answer)
+                let retrying = store.retrying(workspace, endpoint, ALL).await;
+                format!("{} {}", text(answer), text(retrying))
             }
             Op::PutEndpoint(workspace, endpoint, config) => text(store.put_endpoint(workspace, endpoint, config).await),
             Op::DeleteEndpoint(workspace, endpoint) => text(store.delete_endpoint(workspace, endpoint).await),
