@@ -53,6 +53,7 @@ mod rejected;
 mod sample;
 pub mod serve;
 mod sessions;
+mod spanish;
 mod stats;
 mod time;
 mod tokens;
@@ -113,6 +114,8 @@ pub fn api(api: Arc<Api>) -> Router {
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(middleware::from_fn_with_state(places, admit::admit))
+        // Outermost, so that whatever refuses a person does so in a page.
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), console::receive))
         .with_state(api)
 }
 

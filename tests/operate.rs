@@ -37,6 +37,10 @@ mod endpoints;
 mod logs;
 #[path = "operate/pages.rs"]
 mod pages;
+#[path = "operate/pages_state.rs"]
+mod pages_state;
+#[path = "operate/pages_wrong.rs"]
+mod pages_wrong;
 #[path = "operate/publishing.rs"]
 mod publishing;
 #[path = "operate/redis.rs"]

@@ -21,12 +21,16 @@ pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(20);
 /// says otherwise of itself.
 pub(super) async fn admit(State(places): State<Arc<Semaphore>>, mut request: Request, next: Next) -> Response {
     let Ok(_place) = places.try_acquire() else {
-        return Problem::new(Code::Overloaded, "too many requests at once; try again").into_response();
+        return Problem::new(Code::Overloaded, "too many requests at once; try again")
+            .spanish("Demasiadas solicitudes a la vez; inténtelo de nuevo.")
+            .into_response();
     };
     DefaultBodyLimit::max(body::BODY_BYTES_MAX).apply(&mut request);
     let mut response = match tokio::time::timeout(REQUEST_TIME_MAX, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => Problem::new(Code::TimedOut, "the request took too long; try again").into_response(),
+        Err(_) => Problem::new(Code::TimedOut, "the request took too long; try again")
+            .spanish("La solicitud tardó demasiado; inténtelo de nuevo.")
+            .into_response(),
     };
     response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response

@@ -137,7 +137,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Admin {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         match parts.extensions.get::<Caller>() {
             Some(Caller::Admin) => Ok(Self),
-            _ => Err(Problem::new(Code::Forbidden, "this needs an admin token")),
+            _ => Err(Problem::new(Code::Forbidden, "this needs an admin token")
+                .spanish("Para esto hace falta un token de administración.")),
         }
     }
 }

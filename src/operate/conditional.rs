@@ -43,7 +43,10 @@ impl IfMatch {
     /// The answer to a change of what somebody else has changed.
     pub fn stale(&self) -> Problem {
         let detail = "somebody else changed it since; read it again, and send its ETag in If-Match";
-        Problem::new(Code::Conflict, detail).with_status(StatusCode::PRECONDITION_FAILED)
+        Problem::new(Code::Conflict, detail)
+            .with_status(StatusCode::PRECONDITION_FAILED)
+            .in_console("somebody else changed it meanwhile; open the page again and repeat what you wanted")
+            .spanish("Alguien lo cambió mientras tanto; abra la página de nuevo y repita lo que quería.")
     }
 }
 

@@ -36,8 +36,10 @@ mod live;
 mod moment;
 mod page;
 mod posted;
+mod quota;
 mod rejected;
 mod result;
+mod retries;
 mod secret;
 mod session;
 mod sign_in;
@@ -46,7 +48,8 @@ mod trouble;
 mod visit;
 mod words;
 mod workspaces;
-mod wrong;
+
+pub(super) use visit::receive;
 
 /// Where the console is, below the service's base.
 const PLACE: &str = "/console";
@@ -67,11 +70,13 @@ pub(super) fn console(gate: Gate) -> Router<Arc<Api>> {
         .merge(demo::routes())
         .route("/console/{*rest}", any(nothing_here))
         .route_layer(middleware::from_fn(gate::admit));
-    let outside = Router::new().merge(sign_in::routes(gate.clone())).merge(language::routes());
-    let pages = inside.merge(outside).layer(middleware::from_fn_with_state(gate.api, visit::receive));
-    pages.merge(assets::routes())
+    inside.merge(sign_in::routes(gate)).merge(language::routes()).merge(assets::routes())
 }
 
 async fn nothing_here() -> Problem {
-    Problem::new(Code::NotFound, "there is no such page")
+    no_page()
+}
+
+fn no_page() -> Problem {
+    Problem::new(Code::NotFound, "there is no such page").spanish("No existe esa página.")
 }

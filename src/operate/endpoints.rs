@@ -221,6 +221,7 @@ pub async fn disable(State(api): State<Arc<Api>>, at: AtEndpoint) -> Result<Tagg
 
 fn changed_meanwhile() -> Problem {
     Problem::new(Code::Conflict, "somebody else changed the endpoint at the same time; read it and try again")
+        .spanish("Alguien cambió el endpoint al mismo tiempo; mírelo e inténtelo de nuevo.")
 }
 
 impl Api {
@@ -325,12 +326,17 @@ impl Api {
             Put::LimitReached => {
                 let limit = self.policy.limits.endpoints;
                 let detail = format!("the workspace has {limit} endpoints, as many as it may; delete one first");
-                Err(Problem::new(Code::LimitReached, detail))
+                Err(Problem::new(Code::LimitReached, detail).spanish(format!(
+                    "El espacio de trabajo tiene {limit} endpoints, todos los que puede tener; elimine uno antes."
+                )))
             }
             Put::Draining => {
                 let changed = format!("changed {LAYOUTS_MAX} times while events wait under earlier settings");
                 let detail = format!("{changed}; try again when they are out");
-                Err(Problem::with_field(Code::Conflict, "lanes", detail))
+                Err(Problem::with_field(Code::Conflict, "lanes", detail).spanish(format!(
+                    "Se cambiaron {LAYOUTS_MAX} veces mientras esperan eventos de ajustes anteriores; \
+                     inténtelo de nuevo cuando hayan salido."
+                )))
             }
         }
     }

@@ -138,8 +138,10 @@ impl Api {
         }
         // What is being tried has a payload, too.
         Err(match self.store.payload(workspace, endpoint, &event).await? {
-            Some(_) => Problem::new(Code::Conflict, "the event is on its way already; wait for its attempts"),
-            None => Problem::new(Code::PayloadGone, "the event's payload is not kept any more, if it ever was here"),
+            Some(_) => Problem::new(Code::Conflict, "the event is on its way already; wait for its attempts")
+                .spanish("El evento ya está en camino; espere a sus intentos."),
+            None => Problem::new(Code::PayloadGone, "the event's payload is not kept any more, if it ever was here")
+                .spanish("El cuerpo del evento ya no se conserva, si alguna vez estuvo aquí."),
         })
     }
 }

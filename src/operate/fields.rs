@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Code, Problem};
+use super::{Code, Problem, spanish};
 use crate::config;
 use crate::decide::event_types::EventTypes;
 use crate::decide::ids::EventType;
 use crate::decide::route::ALL_EVENTS;
-use crate::deliver::guard::Guard;
-use crate::deliver::send::own::OwnHeaders;
+use crate::deliver::guard::{Guard, UrlProblem};
+use crate::deliver::send::own::{HeaderProblem, OwnHeaders};
 
 /// The longest name of a workspace, in characters.
 pub const NAME_CHARS_MAX: usize = 200;
@@ -35,11 +35,14 @@ fn invalid(field: &str, sentence: impl std::fmt::Display) -> Problem {
 /// A text for people.
 pub fn text(field: &str, text: String, chars_max: usize) -> Result<String, Problem> {
     if text.contains(char::is_control) {
-        return Err(invalid(field, "has control characters; remove them"));
+        return Err(
+            invalid(field, "has control characters; remove them").spanish("Tiene caracteres de control; quítelos.")
+        );
     }
     match text.chars().count() {
         chars if chars <= chars_max => Ok(text),
-        chars => Err(invalid(field, format!("has {chars} characters; at most {chars_max}"))),
+        chars => Err(invalid(field, format!("has {chars} characters; at most {chars_max}"))
+            .spanish(format!("Tiene {chars} caracteres; como máximo {chars_max}."))),
     }
 }
 
@@ -68,9 +71,14 @@ pub fn locale(locale: String) -> Result<String, Problem> {
 pub fn url(guard: &Guard, text: &str) -> Result<String, Problem> {
     // The parser would take these out silently.
     if text.contains(char::is_control) {
-        return Err(Problem::with_field(Code::InvalidUrl, "url", "has control characters; remove them"));
+        return Err(Problem::with_field(Code::InvalidUrl, "url", "has control characters; remove them")
+            .spanish("La URL tiene caracteres de control; quítelos."));
     }
-    let url = guard.check_url(text).map_err(|problem| Problem::with_field(Code::InvalidUrl, "url", problem))?;
+    let told = |problem: UrlProblem| {
+        let told = spanish::url(&problem);
+        Problem::with_field(Code::InvalidUrl, "url", problem).spanish(told)
+    };
+    let url = guard.check_url(text).map_err(told)?;
     let normal = String::from(url);
     Ok(if normal.strip_suffix('/') == Some(text) { text.to_owned() } else { normal })
 }
@@ -78,10 +86,13 @@ pub fn url(guard: &Guard, text: &str) -> Result<String, Problem> {
 /// What an endpoint subscribes to: `*` alone, or accepted types, each once.
 pub fn events(types: &EventTypes, names: Vec<String>) -> Result<Vec<EventType>, Problem> {
     if names.is_empty() {
-        return Err(invalid("events", "is empty; name at least one event type, or [\"*\"] for all"));
+        return Err(invalid("events", "is empty; name at least one event type, or [\"*\"] for all")
+            .in_console("choose at least one event")
+            .spanish("Elija al menos un evento."));
     }
     if names.len() > EVENTS_MAX {
-        return Err(invalid("events", format!("names {} event types; at most {EVENTS_MAX}", names.len())));
+        return Err(invalid("events", format!("names {} event types; at most {EVENTS_MAX}", names.len()))
+            .spanish(format!("Son {} tipos de evento; como máximo {EVENTS_MAX}.", names.len())));
     }
     let names = each_once(names);
     if names.iter().any(|name| name == ALL_EVENTS) {
@@ -91,8 +102,12 @@ pub fn events(types: &EventTypes, names: Vec<String>) -> Result<Vec<EventType>, 
         };
     }
     let known = |name: &String| {
-        let unknown = || format!("{name:?} is not an event type here; GET /v1/event-types lists them");
-        types.get(name).cloned().ok_or_else(|| Problem::with_field(Code::InvalidEventType, "events", unknown()))
+        let unknown = || {
+            let sentence = format!("{name:?} is not an event type here; GET /v1/event-types lists them");
+            Problem::with_field(Code::InvalidEventType, "events", sentence)
+                .spanish(format!("{name:?} no es un tipo de evento de aquí."))
+        };
+        types.get(name).cloned().ok_or_else(unknown)
     };
     names.iter().map(known).collect()
 }
@@ -102,13 +117,17 @@ pub fn lanes(lanes: u16) -> Result<u16, Problem> {
     if (1..=LANES_MAX).contains(&lanes) {
         Ok(lanes)
     } else {
-        Err(invalid("lanes", format!("must be 1 to {LANES_MAX}")))
+        Err(invalid("lanes", format!("must be 1 to {LANES_MAX}")).spanish(format!("Debe ser de 1 a {LANES_MAX}.")))
     }
 }
 
 /// An endpoint's own headers.
 pub fn headers(given: BTreeMap<String, String>) -> Result<Vec<(String, String)>, Problem> {
-    let headers = OwnHeaders::check(given).map_err(|problem| invalid("headers", problem))?;
+    let told = |problem: HeaderProblem| {
+        let told = spanish::header(&problem);
+        invalid("headers", problem).spanish(told)
+    };
+    let headers = OwnHeaders::check(given).map_err(told)?;
     Ok(BTreeMap::from(headers).into_iter().collect())
 }
 
@@ -120,7 +139,7 @@ pub fn merge_headers(
 ) -> Result<Vec<(String, String)>, Problem> {
     let named: BTreeSet<_> = change.keys().map(|name| name.to_ascii_lowercase()).collect();
     if named.len() < change.len() {
-        return Err(invalid("headers", "a header is named twice"));
+        return Err(invalid("headers", "a header is named twice").spanish("Hay una cabecera dos veces."));
     }
     let staying = present.iter().filter(|(name, _)| !named.contains(name)).cloned();
     let set = change.into_iter().filter_map(|(name, value)| Some((name, value?)));

@@ -29,7 +29,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
         let mut params = BTreeMap::new();
         for (name, value) in url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()) {
             if params.insert(name.to_string(), value.to_string()).is_some() {
-                return Err(Problem::with_field(Code::InvalidQuery, &name, "is given twice; give it once"));
+                return Err(Problem::with_field(Code::InvalidQuery, &name, "is given twice; give it once")
+                    .in_console(format!("the address gives {name:?} twice"))
+                    .spanish(format!("La dirección indica {name:?} dos veces.")));
             }
         }
         Ok(Self(params))
@@ -68,7 +70,11 @@ impl Params {
         let Some(text) = self.get("cursor") else { return Ok(None) };
         let plain = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         let place = plain.and_then(|plain| read(&plain));
-        let wrong = || Problem::with_field(Code::InvalidQuery, "cursor", "must be a next_cursor of this very list");
+        let wrong = || {
+            Problem::with_field(Code::InvalidQuery, "cursor", "must be a next_cursor of this very list")
+                .in_console("the address is not one that this list has given")
+                .spanish("La dirección no es una que haya dado esta lista.")
+        };
         place.map(Some).ok_or_else(wrong)
     }
 }

@@ -49,10 +49,13 @@ impl<S: Send + Sync> FromRequestParts<S> for InWorkspace {
         let workspace = part(parts, state, "workspace").await?;
         let workspace = WorkspaceId::parse(&workspace).ok_or_else(|| {
             Problem::with_field(Code::InvalidBody, "workspace", "a workspace's name is 1 to 128 of A-Z a-z 0-9 . _ -")
+                .spanish("El nombre de un espacio de trabajo tiene de 1 a 128 caracteres de A-Z a-z 0-9 . _ -")
         })?;
         match parts.extensions.get::<Caller>() {
             Some(caller) if caller.may(&workspace) => Ok(Self(workspace)),
-            Some(_) => Err(Problem::new(Code::Forbidden, "this token is not one for this workspace")),
+            Some(_) => Err(Problem::new(Code::Forbidden, "this token is not one for this workspace")
+                .in_console("this sign-in is not one for this workspace")
+                .spanish("Este acceso no es para este espacio de trabajo.")),
             None => Err(Problem::new(Code::Unauthorized, "send a token")),
         }
     }
@@ -87,7 +90,8 @@ impl<S: Send + Sync> FromRequestParts<S> for AtEvent {
 
 async fn part<S: Send + Sync>(parts: &mut Parts, state: &S, name: &str) -> Result<String, Problem> {
     let params = RawPathParams::from_request_parts(parts, state).await;
-    let params = params.map_err(|_| Problem::new(Code::NotFound, "the path is not UTF-8"))?;
+    let params = params
+        .map_err(|_| Problem::new(Code::NotFound, "the path is not UTF-8").spanish("La dirección no está en UTF-8."))?;
     let found = params.iter().find(|(key, _)| *key == name);
     found.map(|(_, value)| value.to_owned()).ok_or_else(|| Problem::new(Code::NotFound, "there is nothing here"))
 }

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::tries;
 use crate::consume::BrokerError;
+use crate::notify::mail::Locale;
 use crate::store::StoreError;
 
 /// A stable word for a program, with its status.
@@ -93,24 +94,46 @@ pub struct Problem {
     status: StatusCode,
     detail: String,
     field: Option<String>,
+    told: Told,
+}
+
+/// What people are told of it in the console, where that is not the API's own sentence.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+struct Told {
+    english: Option<String>,
+    spanish: Option<String>,
 }
 
 impl Problem {
     /// A problem, in a sentence that says what to do.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, status: code.status(), detail: detail.into(), field: None }
+        Self { code, status: code.status(), detail: detail.into(), field: None, told: Told::default() }
     }
 
     /// A problem with one field, which the sentence is about.
     pub fn with_field(code: Code, field: &str, sentence: impl std::fmt::Display) -> Self {
         let detail = format!("{field}: {sentence}");
-        Self { code, status: code.status(), detail, field: Some(field.to_owned()) }
+        Self { code, status: code.status(), detail, field: Some(field.to_owned()), told: Told::default() }
     }
 
     /// The same code by another status, where HTTP has a more exact one.
     #[must_use]
     pub fn with_status(self, status: StatusCode) -> Self {
         Self { status, ..self }
+    }
+
+    /// The same with its sentence in Spanish, which the console tells to those who read that.
+    #[must_use]
+    pub fn spanish(mut self, sentence: impl Into<String>) -> Self {
+        self.told.spanish = Some(sentence.into());
+        self
+    }
+
+    /// The same with a sentence for the console, where the API's own speaks of what only programs do.
+    #[must_use]
+    pub fn in_console(mut self, sentence: impl Into<String>) -> Self {
+        self.told.english = Some(sentence.into());
+        self
     }
 
     /// Its status.
@@ -128,21 +151,31 @@ impl Problem {
         self.field.as_deref()
     }
 
-    /// The sentence, without the field's name before it.
-    pub fn sentence(&self) -> &str {
+    /// What a person is told, as a sentence without a field's name before it, and the language of that: English where
+    /// nobody has put it into Spanish, since an English sentence helps more than none.
+    pub fn sentence(&self, locale: Locale) -> (String, Locale) {
+        if let (Locale::Es, Some(spanish)) = (locale, &self.told.spanish) {
+            return (spanish.clone(), Locale::Es);
+        }
         let field = self.field.as_deref();
         let rest = field.and_then(|field| self.detail.strip_prefix(field)?.strip_prefix(": "));
-        rest.unwrap_or(&self.detail)
+        let text = self.told.english.as_deref().or(rest).unwrap_or(&self.detail);
+        let mut letters = text.chars();
+        let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
+        let end = if text.ends_with('.') { "" } else { "." };
+        (format!("{first}{}{end}", letters.as_str()), Locale::En)
     }
 
     /// Nothing is known of such an event at the endpoint.
     pub fn no_event() -> Self {
         Self::new(Code::NotFound, "nothing is known of such an event at this endpoint")
+            .spanish("No se sabe nada de ese evento en este endpoint.")
     }
 
     /// There is no such endpoint in the workspace.
     pub fn no_endpoint() -> Self {
         Self::new(Code::NotFound, "there is no such endpoint in this workspace")
+            .spanish("No existe ese endpoint en este espacio de trabajo.")
     }
 }
 
@@ -150,13 +183,22 @@ impl From<StoreError> for Problem {
     /// The cause stays in the log: it may name servers, and the caller can only try again.
     fn from(error: StoreError) -> Self {
         tracing::warn!(%error, "the store did not do what the API asked");
-        let detail = match error {
-            StoreError::Unavailable(_) => "the store cannot be reached; try again",
-            StoreError::Full(_) => "the store is full; try again later",
-            StoreError::NotDurable(_) => "the store lacks what keeps its data; try again later",
-            StoreError::Refused(_) => "the store refused it; try again later",
+        let (detail, spanish) = match error {
+            StoreError::Unavailable(_) => {
+                ("the store cannot be reached; try again", "No se puede acceder al almacén; inténtelo de nuevo.")
+            }
+            StoreError::Full(_) => {
+                ("the store is full; try again later", "El almacén está lleno; inténtelo de nuevo más tarde.")
+            }
+            StoreError::NotDurable(_) => (
+                "the store lacks what keeps its data; try again later",
+                "Al almacén le falta lo que conserva sus datos; inténtelo de nuevo más tarde.",
+            ),
+            StoreError::Refused(_) => {
+                ("the store refused it; try again later", "El almacén lo rechazó; inténtelo de nuevo más tarde.")
+            }
         };
-        Self::new(Code::StoreUnavailable, detail)
+        Self::new(Code::StoreUnavailable, detail).spanish(spanish)
     }
 }
 
@@ -164,11 +206,16 @@ impl From<BrokerError> for Problem {
     /// As for the store.
     fn from(error: BrokerError) -> Self {
         tracing::warn!(%error, "the broker did not do what the API asked");
-        let detail = match error {
-            BrokerError::Unavailable(_) => "RabbitMQ cannot be reached, or did not confirm; try again",
-            BrokerError::Refused(_) | BrokerError::Unroutable(_) => "RabbitMQ refused it; try again later",
+        let (detail, spanish) = match error {
+            BrokerError::Unavailable(_) => (
+                "RabbitMQ cannot be reached, or did not confirm; try again",
+                "No se puede acceder a RabbitMQ, o no confirmó; inténtelo de nuevo.",
+            ),
+            BrokerError::Refused(_) | BrokerError::Unroutable(_) => {
+                ("RabbitMQ refused it; try again later", "RabbitMQ lo rechazó; inténtelo de nuevo más tarde.")
+            }
         };
-        Self::new(Code::BrokerUnavailable, detail)
+        Self::new(Code::BrokerUnavailable, detail).spanish(spanish)
     }
 }
 
@@ -223,11 +270,15 @@ impl IntoResponse for Problem {
 /// Answers where there is no route.
 pub(super) async fn no_such_route(uri: Uri) -> Problem {
     Problem::new(Code::NotFound, format!("there is nothing at {}; GET /v1/workspaces is a beginning", uri.path()))
+        .in_console("there is no such page")
+        .spanish("No existe esa página.")
 }
 
 /// Answers where a route has other methods; the `Allow` header lists them.
 pub(super) async fn no_such_method(method: Method) -> Problem {
     Problem::new(Code::MethodNotAllowed, format!("{method} is not possible here; the Allow header lists what is"))
+        .in_console("this address takes forms and shows no page")
+        .spanish("Esta dirección recibe formularios y no muestra ninguna página.")
 }
 
 #[cfg(test)]

@@ -74,11 +74,14 @@ impl Api {
         let known = KNOWN_EVENT_TYPES.iter().find(|known| known.event_type == event_type).ok_or_else(|| {
             let sentence = format!("there is no sample of {event_type:?}; GET /v1/event-types shows those there are");
             Problem::with_field(Code::InvalidEventType, "event_type", sentence)
+                .in_console(format!("there is no sample of {event_type:?}"))
+                .spanish(format!("No hay ninguna muestra de {event_type:?}."))
         })?;
         let endpoint = self.endpoint(workspace, id).await?;
         self.need_plan(workspace).await?;
         let _place = PLACES.try_acquire().map_err(|_| {
             Problem::new(Code::Overloaded, "too many test events are under way; try again in a few seconds")
+                .spanish("Hay demasiados eventos de prueba en camino; inténtelo de nuevo en unos segundos.")
         })?;
         let lane = LaneId { workspace: workspace.clone(), endpoint: id.clone(), layout: 0, index: 0 };
         let (sender, event, now) = (self.sender.clone(), event(known, self.now_ms()), self.clock.unix());

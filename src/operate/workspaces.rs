@@ -221,7 +221,10 @@ impl Api {
             "the workspace's plan, {plan}, does not include webhooks; they are for {}",
             plans.entitled.join(", ")
         );
-        Err(Problem::new(Code::PlanRequired, detail))
+        Err(Problem::new(Code::PlanRequired, detail).spanish(format!(
+            "El plan del espacio de trabajo, {plan}, no incluye webhooks; son para: {}.",
+            plans.entitled.join(", ")
+        )))
     }
 
     fn shown(&self, id: WorkspaceId, record: Option<Workspace>) -> Shown {

@@ -18,7 +18,7 @@ module.exports = (shared) => describe("the pages", { concurrency: false }, () =>
         service = await Service.dev();
         receiver = await Receiver.start();
         const path = await service.workspace("acme", { name: "Acme" });
-        const { id } = await service.api("POST", `${path}/endpoints`, { url: receiver.url, events: ["*"], description: "Our CRM" });
+        const { id } = await service.api("POST", `${path}/endpoints`, { url: receiver.url, events: ["*"], description: "Our CRM", headers: { "x-api-key": "a-secret" } });
         const { id: other } = await service.api("POST", `${path}/endpoints`, { url: LONG, events: ["message.sent", "contact.created"] });
         await service.api("POST", `${path}/endpoints/${other}/disable`);
         for (const event_id of ["one", "two", "three"]) await service.publish("acme", { event_type: "message.received", event_id });
@@ -38,12 +38,14 @@ module.exports = (shared) => describe("the pages", { concurrency: false }, () =>
         await person.open(await service.door("acme"));
         const pages = [
             ["webhooks", "/console/workspaces/acme"], ["add", "/console/workspaces/acme/endpoints/new"], ["endpoint", place],
-            ["disabled", service.disabled], ["event", `${place}/events/one`], ["dropped", `${place}/dropped`],
+            ["edit", `${place}/edit`], ["disabled", service.disabled], ["event", `${place}/events/one`], ["dropped", `${place}/dropped`],
         ];
         for (const [which, path] of pages) {
             assert.equal((await person.open(path)).status(), 200, path);
             await person.look(`${name}-${which}`);
         }
+        assert.equal((await person.open(`${place}/events/none`)).status(), 404);
+        await person.look(`${name}-nothing`);
         return person;
     }
 
@@ -61,6 +63,8 @@ module.exports = (shared) => describe("the pages", { concurrency: false }, () =>
         await page.locator("input[aria-invalid=true]").waitFor();
         await page.locator("#url-told").getByText("no puede llevar usuario ni contraseña").waitFor();
         await person.look("spanish-refused");
+        await person.open(`${place}/events/none`);
+        await page.getByRole("alert").getByText("No se sabe nada de ese evento en este endpoint.").waitFor();
         await person.open("/console/workspaces/acme");
         await page.getByRole("button", { name: "English" }).click();
         await page.getByRole("link", { name: "Add Webhook" }).waitFor();

@@ -109,7 +109,8 @@ module.exports = (shared) => describe("a workspace's people, all the way", { con
         for (const round of [1, 2]) {
             for (let contact = 0; contact < 3 * LANES; contact += 1) await message(`c${contact}-${round}`, `contact-${contact}`);
         }
-        await page.getByText("time at").waitFor();
+        await page.getByText(/Lanes that wait for a retry: \d of \d|All \d lanes wait for a retry/).waitFor();
+        await page.getByText(/Lane \d: Event 1 of \d+, c\d-1, is (being )?tried for the (2nd|3rd|4th) time.*; later events wait for it\./).first().waitFor();
         await page.getByText(/[1-9]\d* of 30 failed attempts/).waitFor();
         await person.look("endpoint-failing");
         await page.getByText("Disabled since").waitFor({ timeout: 60_000 });

@@ -192,7 +192,7 @@ async fn who_may_only_read_sees_no_buttons_and_changes_nothing(kind: Kind) {
     let disable = format!("{place}/disable");
     let refused = browser.send(&page, &disable, &[]).await;
     assert_eq!(refused.status, 403);
-    assert!(refused.text.contains("this sign-in may only look"), "{}", refused.text);
+    assert!(refused.text.contains("This sign-in may only look."), "{}", refused.text);
     assert_eq!(service.get(&endpoint).await.body["status"], "enabled");
     assert_eq!(browser.send(&page, "/console/sign-out", &[]).await.status, 303);
 }
@@ -270,10 +270,10 @@ async fn an_endpoint_is_disabled_and_enabled_without_a_script(kind: Kind) {
     service.append(&endpoint, "1").await;
     let done = browser.send(&page, &format!("{place}/enable"), &[("from", "table"), ("backlog", "discard")]).await;
     assert_eq!(location(&done), WEBHOOKS);
-    assert!(browser.get(WEBHOOKS).await.text.contains("1 waiting events were discarded"));
+    assert!(browser.get(WEBHOOKS).await.text.contains("Discarded: 1 event."));
     assert_eq!(service.get(&endpoint).await.body["status"], "enabled");
     assert_eq!(service.get(&endpoint).await.body["backlog"]["events"], 0);
 
     let gone = browser.send(&page, &format!("{WEBHOOKS}/endpoints/ep_none/enable"), &[]).await;
-    assert!(gone.status == 404 && gone.text.contains("there is no such endpoint"), "{gone:?}");
+    assert!(gone.status == 404 && gone.text.contains("There is no such endpoint in this workspace."), "{gone:?}");
 }

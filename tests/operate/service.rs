@@ -256,7 +256,12 @@ impl Service {
 
     /// The same with a body.
     pub async fn append_body(&self, endpoint: &str, event: &str, body: &str) {
-        let (partition, lane) = place(endpoint);
+        self.append_to(endpoint, 0, event, body).await;
+    }
+
+    /// The same into one of its lanes.
+    pub async fn append_to(&self, endpoint: &str, index: u16, event: &str, body: &str) {
+        let (partition, lane) = place(endpoint, index);
         let version = self.store.routing(&lane.workspace).await.unwrap().version;
         let item = Append {
             workspace: lane.workspace.clone(),
@@ -274,7 +279,12 @@ impl Service {
 
     /// Makes one attempt of an endpoint's current event, as a deliverer does.
     pub async fn attempt(&self, endpoint: &str, outcome: Outcome, next: Next) {
-        let (partition, lane) = place(endpoint);
+        self.attempt_in(endpoint, 0, outcome, next).await;
+    }
+
+    /// The same in one of its lanes.
+    pub async fn attempt_in(&self, endpoint: &str, index: u16, outcome: Outcome, next: Next) {
+        let (partition, lane) = place(endpoint, index);
         let want = Want { lane: lane.clone(), token: Token(7), config: None };
         let claimed = self.store.claim(partition, &[want]).await.unwrap();
         let Claim::Leased(lease) = &claimed[0] else { panic!("{claimed:?}") };
@@ -312,11 +322,11 @@ impl Service {
     }
 }
 
-fn place(endpoint: &str) -> (Partition, LaneId) {
+fn place(endpoint: &str, index: u16) -> (Partition, LaneId) {
     let mut parts = endpoint.trim_start_matches("/v1/workspaces/").split("/endpoints/");
     let workspace = WorkspaceId::trusted(parts.next().unwrap());
     let endpoint = EndpointId::trusted(parts.next().unwrap());
-    (Partition::of(&workspace, PARTITIONS), LaneId { workspace, endpoint, layout: 1, index: 0 })
+    (Partition::of(&workspace, PARTITIONS), LaneId { workspace, endpoint, layout: 1, index })
 }
 
 /// One request on a connection of its own.

@@ -26,15 +26,16 @@ words! {
 
     enabled: "The webhook is enabled. What waited goes out in order." |
              "El webhook está habilitado. Lo que esperaba se envía en orden.";
-    enabled_and_discarded(count): "The webhook is enabled. {count} waiting events were discarded." |
-                                  "El webhook está habilitado. Se descartaron {count} eventos en espera.";
+    enabled_and_discarded(events): "The webhook is enabled. Discarded: {events}." |
+                                   "El webhook está habilitado. Descartados: {events}.";
     works(ms): "A test event was delivered in {ms} ms." | "Un evento de prueba se entregó en {ms} ms.";
     still_fails(why, ms): "But a test event failed just now, after {ms} ms: {why}." |
                           "Pero un evento de prueba acaba de fallar, tras {ms} ms: {why}.";
     disabled: "The webhook is disabled. Its events wait until it is enabled." |
               "El webhook está deshabilitado. Sus eventos esperan hasta que se habilite.";
-    deleted(count): "The webhook is deleted, with {count} events that waited." |
-                    "El webhook se eliminó, con {count} eventos en espera.";
+    deleted: "The webhook is deleted." | "El webhook se eliminó.";
+    deleted_with(events): "The webhook is deleted, with {events} that waited." |
+                          "El webhook se eliminó, con {events} en espera.";
     test_failed(why, ms): "The test event failed after {ms} ms: {why}." |
                           "El evento de prueba falló tras {ms} ms: {why}.";
     test_answer(excerpt): "The answer began: {excerpt}" | "La respuesta empezaba así: {excerpt}";
@@ -75,7 +76,8 @@ async fn enable(page: Page, at: AtEndpoint, State(api): State<Arc<Api>>, posted:
     let config = api.endpoint(&at.workspace, &at.endpoint).await?.config;
     let discarded = api.enable_endpoint(&at.workspace, &at.endpoint, discard).await?;
     let words = Words(page.locale());
-    let mut text = if discard { words.enabled_and_discarded(discarded) } else { words.enabled().to_owned() };
+    let mut text =
+        if discard { words.enabled_and_discarded(page.locale().events(discarded)) } else { words.enabled().to_owned() };
     let mut good = true;
     // It is enabled, whatever becomes of the test.
     if let Ok(attempt) = api.send_sample(&at.workspace, &at.endpoint, sample_of(&config)).await {
@@ -126,7 +128,11 @@ async fn ask(page: Page, at: AtEndpoint, State(api): State<Arc<Api>>) -> Result<
 
 async fn delete(page: Page, at: AtEndpoint, State(api): State<Arc<Api>>) -> Result<Response, Problem> {
     let dropped = api.delete_endpoint(&at.workspace, &at.endpoint, &IfMatch::any()).await?;
-    let text = Words(page.locale()).deleted(dropped);
+    let words = Words(page.locale());
+    let text = match dropped {
+        0 => words.deleted().to_owned(),
+        _ => words.deleted_with(page.locale().events(dropped)),
+    };
     Ok(Flash::good(text).go(&page, &format!("/workspaces/{}", at.workspace)))
 }
 

@@ -13,12 +13,16 @@ words! {
     struct Words;
 
     quiet: "No attempts in 24 hours" | "Ningún intento en 24 horas";
+    brief_quiet: "no attempts" | "sin intentos";
+    brief(percent, attempts): "{percent} % of {attempts}" | "{percent} % de {attempts}";
     rate(percent, attempts): "{percent} % of {attempts} attempts delivered in 24 hours" |
                              "{percent} % de {attempts} intentos entregados en 24 horas";
+    rate_of_one(percent): "{percent} % of 1 attempt delivered in 24 hours" |
+                          "{percent} % de 1 intento entregado en 24 horas";
     hour(hour, delivered, failed): "{hour} UTC: {delivered} delivered, {failed} failed" |
-                                   "{hour} UTC: {delivered} entregados, {failed} fallidos";
-    durations(attempts): "Up to so many milliseconds: {attempts} attempts in 24 hours" |
-                         "Hasta tantos milisegundos: {attempts} intentos en 24 horas";
+                                   "{hour} UTC: entregados, {delivered}; fallidos, {failed}";
+    durations(attempts): "Attempts of 24 hours by how many milliseconds they took at most: {attempts}" |
+                         "Intentos de 24 horas según cuántos milisegundos duraron como máximo: {attempts}";
     up_to(ms): "up to {ms} ms" | "hasta {ms} ms";
     over(ms): "over {ms} ms" | "más de {ms} ms";
     bar(bound, count): "{bound}: {count}" | "{bound}: {count}";
@@ -35,6 +39,8 @@ pub struct Chart {
     labels: Vec<Label>,
     /// What it shows, in words.
     pub text: String,
+    /// The same where its place says of what.
+    pub brief: String,
 }
 
 impl HtmlSafe for Chart {}
@@ -70,16 +76,26 @@ pub fn hours(locale: Locale, hours: &[HourStats], size: Size) -> Chart {
         bars.extend((bad > 0).then(|| of("bad", height - good - bad, bad)));
     }
     let width = hours.len() as u64 * (bar + gap);
-    Chart { class, width, height, bars, labels: Vec::new(), text: rate(locale, hours) }
+    let is_small = class == SMALL.class;
+    let label = |(index, hour): (usize, &HourStats)| {
+        let x = index as u64 * (bar + gap) + bar / 2;
+        Label { x, text: rfc3339(hour.hour_ms)[11..16].to_owned() }
+    };
+    // Not at the edges, where they would be cut.
+    let (text, brief) = rate(locale, hours);
+    let labelled = hours.iter().enumerate().filter(|(index, _)| !is_small && index % LABEL_HOURS == LABEL_HOURS / 2);
+    Chart { class, width, height, bars, labels: labelled.map(label).collect(), text, brief }
 }
 
-/// How many attempts were delivered, in words.
-pub fn rate(locale: Locale, hours: &[HourStats]) -> String {
+/// How many attempts were delivered, in words: in a sentence, and in brief.
+fn rate(locale: Locale, hours: &[HourStats]) -> (String, String) {
+    let words = Words(locale);
     let delivered: u64 = hours.iter().map(|hour| hour.delivered).sum();
     let attempts = delivered + hours.iter().map(|hour| hour.failed).sum::<u64>();
     match percent(delivered, attempts) {
-        None => Words(locale).quiet().to_owned(),
-        Some(percent) => Words(locale).rate(percent, attempts),
+        None => (words.quiet().to_owned(), words.brief_quiet().to_owned()),
+        Some(percent) if attempts == 1 => (words.rate_of_one(percent), words.brief(percent, attempts)),
+        Some(percent) => (words.rate(percent, attempts), words.brief(percent, attempts)),
     }
 }
 
@@ -105,12 +121,13 @@ pub fn durations(locale: Locale, hours: &[HourStats], size: Size) -> Chart {
         bars.push(Bar { class: "plain", x, y: height - tall, width: bar, height: tall, title });
         labels.push(Label { x: x + bar / 2, text: bound.map_or_else(|| format!(">{last}"), ToString::to_string) });
     }
-    let text = match counts.iter().sum::<u64>() {
-        0 => words.quiet().to_owned(),
-        attempts => words.durations(attempts),
-    };
-    Chart { class, width: counts.len() as u64 * (bar + gap), height, bars, labels, text }
+    let attempts = counts.iter().sum::<u64>();
+    let text = if attempts == 0 { words.quiet().to_owned() } else { words.durations(attempts) };
+    Chart { class, width: counts.len() as u64 * (bar + gap), height, bars, labels, text, brief: attempts.to_string() }
 }
+
+/// Every so many hours one is labelled.
+const LABEL_HOURS: usize = 6;
 
 /// How large a chart is, in units of its own.
 #[derive(Clone, Copy)]

@@ -26,7 +26,7 @@ words! {
     receivers: "Receivers" | "Receptores";
     receiver: "Receiver" | "Receptor";
     webhook: "Webhook" | "Webhook";
-    quota(used, limit): "Error quota: {used} of {limit} used." | "Cuota de errores: {used} de {limit} usados.";
+    quota(used, limit): "Error quota: {used} of {limit} used." | "Cuota de errores: {used} de {limit}.";
     waiting: "Waiting" | "En espera";
     behaves: "It behaves" | "Se comporta";
     change(receiver): "How the receiver {receiver} behaves" | "Cómo se comporta el receptor {receiver}";
@@ -81,7 +81,7 @@ pub fn routes() -> Router<Arc<Api>> {
 }
 
 async fn shown(page: Page, State(api): State<Arc<Api>>) -> Result<Response, Problem> {
-    let demo = api.demo.as_deref().ok_or_else(no_demo)?;
+    let demo = api.demo.as_deref().ok_or_else(super::no_page)?;
     let workspace = demo.workspace().clone();
     let words = Words(page.locale());
     let endpoint_words = super::endpoints::Words(page.locale());
@@ -114,14 +114,11 @@ async fn behave(
     Path(receiver): Path<String>,
     posted: Posted,
 ) -> Result<Response, Problem> {
-    let demo = api.demo.as_deref().ok_or_else(no_demo)?;
+    let demo = api.demo.as_deref().ok_or_else(super::no_page)?;
     let (words, behaviour) = (Words(page.locale()), posted.get("behaviour"));
     if !demo.behave(&receiver, behaviour) {
-        return Err(Problem::new(Code::NotFound, "there is no such receiver, or it cannot behave so"));
+        return Err(Problem::new(Code::NotFound, "there is no such receiver, or it cannot behave so")
+            .spanish("No existe ese receptor, o no puede comportarse así."));
     }
     Ok(Flash::good(words.changed(words.behaviour(&receiver), words.behaviour(behaviour))).go(&page, "/demo"))
-}
-
-fn no_demo() -> Problem {
-    Problem::new(Code::NotFound, "there is no such page")
 }

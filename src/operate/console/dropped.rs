@@ -106,7 +106,7 @@ async fn rows(
     let found = Rows::of(found, ROWS, |row| row.seq.to_string(), |dropped| row(words, dropped));
     let path = format!("/workspaces/{}/endpoints/{}", at.workspace, at.endpoint);
     let status = refused.as_ref().map_or(StatusCode::OK, |(_, problem)| problem.status());
-    let wrong = refused.as_ref().map(|(_, problem)| problem.sentence().to_owned());
+    let wrong = refused.as_ref().map(|(_, problem)| problem.sentence(page.locale()).0);
     let to_endpoint = Step { name: endpoint.config.url, path: Some(path.clone()) };
     let list = List {
         way: page.way(&at.workspace, vec![to_endpoint, Step { name: words.title().to_owned(), path: None }]),
@@ -164,6 +164,9 @@ async fn recover(page: Page, at: AtEndpoint, State(api): State<Arc<Api>>, posted
 /// Reads what a field of date and time sends: without seconds if they are 0, and without an offset, since it says UTC.
 fn read_utc(text: &str) -> Result<u64, Problem> {
     let seconds = if text.len() == "2026-01-31T08:00".len() { ":00" } else { "" };
-    let wrong = || Problem::with_field(Code::InvalidBody, "since", "is not a time; write it like 2026-01-31T08:00:00");
+    let wrong = || {
+        Problem::with_field(Code::InvalidBody, "since", "this is not a time; write it like 2026-01-31T08:00:00")
+            .spanish("No es una fecha y hora; escríbala así: 2026-01-31T08:00:00")
+    };
     time::unix_ms("since", &format!("{text}{seconds}Z")).map_err(|_| wrong())
 }

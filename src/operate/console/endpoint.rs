@@ -38,8 +38,8 @@ words! {
     delete: "Delete" | "Eliminar";
     dropped: "Dropped events" | "Eventos descartados";
     history: "24 hours" | "24 horas";
-    deliveries: "Deliveries and failures" | "Entregas y fallos";
-    times: "Response times" | "Tiempos de respuesta";
+    deliveries: "Deliveries and failures by the hour (UTC)" | "Entregas y fallos por hora (UTC)";
+    times: "Response times (ms)" | "Tiempos de respuesta (ms)";
     test: "Test event" | "Evento de prueba";
     test_how: "One sample goes to the endpoint now, signed like any other. It takes no part in the order and does not count in the error quota." |
               "Se envía ahora una muestra al endpoint, firmada como cualquier otra. No participa en el orden ni cuenta en la cuota de errores.";

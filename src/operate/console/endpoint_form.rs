@@ -16,8 +16,7 @@ use super::flash::Flash;
 use super::page::{Page, Step, show_as};
 use super::posted::Posted;
 use super::secret;
-use super::words::words;
-use super::wrong;
+use super::words::{Locale, words};
 use crate::decide::ids::WorkspaceId;
 use crate::decide::route::ALL_EVENTS;
 use crate::operate::conditional::IfMatch;
@@ -26,7 +25,7 @@ use crate::operate::endpoints::create::Create;
 use crate::operate::fields::{self, LANES_MAX};
 use crate::operate::idempotency::IdempotencyKey;
 use crate::operate::path::{AtEndpoint, InWorkspace};
-use crate::operate::{Api, Problem};
+use crate::operate::{Api, Code, Problem};
 use crate::store::records::Config;
 
 words! {
@@ -47,6 +46,13 @@ words! {
     lanes: "Lanes" | "Carriles";
     lanes_hint: "With 1, all events go out in order, one at a time. With more, order holds per contact, and so many contacts' events go out side by side. 1 to 64." |
                 "Con 1, todos los eventos salen en orden, de uno en uno. Con más, el orden se mantiene por contacto y los eventos de esos contactos salen en paralelo. De 1 a 64.";
+    headers: "Headers to send along" | "Cabeceras que enviar";
+    headers_hint: "One a line, like Authorization: Bearer abc; at most 10. Their values are secrets and are not shown again." |
+                  "Una por línea, como Authorization: Bearer abc; 10 como máximo. Sus valores son secretos y no se vuelven a mostrar.";
+    present_headers: "Headers that are set" | "Cabeceras establecidas";
+    present_how: "They stay as they are. A new value for one goes into the field above." |
+                 "Se quedan como están. Un valor nuevo se escribe en el campo de arriba.";
+    remove: "Remove" | "Quitar";
     save: "Save" | "Guardar";
     cancel: "Cancel" | "Cancelar";
     saved: "The webhook is saved." | "El webhook se guardó.";
@@ -85,7 +91,7 @@ impl Form {
 
     /// What is wrong beyond the fields that are shown.
     fn wrong_at_all(&self) -> Option<&str> {
-        let shown = ["url", "events", "description", "lanes"];
+        let shown = ["url", "events", "description", "lanes", "headers"];
         let problem = self.problem.as_ref().filter(|problem| !problem.field().is_some_and(|it| shown.contains(&it)));
         problem.map(|_| self.sentence.as_str())
     }
@@ -98,6 +104,12 @@ struct Filled {
     events: Vec<String>,
     description: String,
     lanes: String,
+    /// Headers to be set, as they are written: a name, a colon and a value on each line.
+    headers: String,
+    /// Names of headers to be taken away.
+    remove: Vec<String>,
+    /// Names of headers that are set.
+    present: Vec<String>,
 }
 
 impl Filled {
@@ -110,6 +122,9 @@ impl Filled {
             events: if all { vec![ALL_EVENTS.to_owned()] } else { events },
             description: posted.get("description").to_owned(),
             lanes: posted.get("lanes").to_owned(),
+            headers: posted.get("headers").to_owned(),
+            remove: posted.all("remove").map(str::to_owned).collect(),
+            present: Vec::new(),
         }
     }
 
@@ -119,7 +134,46 @@ impl Filled {
             events: config.events.iter().map(ToString::to_string).collect(),
             description: config.description.clone(),
             lanes: config.lanes.to_string(),
+            ..Self::default()
         }
+        .with_present(config)
+    }
+
+    /// With the names of the headers that are set.
+    fn with_present(self, config: &Config) -> Self {
+        Self { present: config.headers.iter().map(|(name, _)| name.clone()).collect(), ..self }
+    }
+
+    /// Whether anything is filled in that stands behind *Advanced*.
+    fn is_advanced(&self) -> bool {
+        self.lanes != "1" || !self.headers.is_empty() || !self.present.is_empty()
+    }
+
+    /// The headers to be set, by name.
+    fn headers(&self) -> Result<BTreeMap<String, String>, Problem> {
+        let wrong = |english: &str, spanish: &str| {
+            Err(Problem::with_field(Code::InvalidBody, "headers", english).spanish(spanish))
+        };
+        let mut headers = BTreeMap::new();
+        for line in self.headers.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let Some((name, value)) = line.split_once(':') else {
+                return wrong(
+                    "each line is a name, a colon and a value",
+                    "Cada línea es un nombre, dos puntos y un valor.",
+                );
+            };
+            if headers.insert(name.trim().to_ascii_lowercase(), value.trim().to_owned()).is_some() {
+                return wrong("a header is named twice", "Hay una cabecera dos veces.");
+            }
+        }
+        Ok(headers)
+    }
+
+    /// What becomes of the headers that are set: those named get another value, or go.
+    fn header_changes(&self) -> Result<BTreeMap<String, Option<String>>, Problem> {
+        let gone = self.remove.iter().map(|name| (name.to_ascii_lowercase(), None));
+        let set = self.headers()?.into_iter().map(|(name, value)| (name, Some(value)));
+        Ok(gone.chain(set).collect())
     }
 
     fn lanes(&self) -> Result<u16, Problem> {
@@ -154,15 +208,15 @@ async fn add(
 ) -> Result<Response, Problem> {
     let filled = Filled::of(&posted);
     let key = Uuid::parse_str(posted.get("key")).map_or_else(|_| new_key(), |key| key.to_string());
-    let created = match filled.lanes() {
+    let created = match filled.lanes().and_then(|lanes| Ok((lanes, filled.headers()?))) {
         Err(problem) => Err(problem),
-        Ok(lanes) => {
+        Ok((lanes, headers)) => {
             let create = Create {
                 url: filled.url.clone(),
                 events: filled.events.clone(),
                 description: filled.description.clone(),
                 lanes,
-                headers: BTreeMap::new(),
+                headers,
             };
             api.create_endpoint(&workspace, &IdempotencyKey(Some(key.clone())), create).await
         }
@@ -171,8 +225,7 @@ async fn add(
         Ok(endpoint) => Ok(secret::page(page, &workspace, &endpoint, secret::Why::Added)),
         // Sent again after somebody went back and changed it.
         Err(problem) if problem.field() == Some("Idempotency-Key") => {
-            let words = Words(page.locale());
-            let problem = Problem::new(problem.code(), words.already());
+            let problem = problem.in_console(Words(Locale::En).already()).spanish(Words(Locale::Es).already());
             Ok(adding(&api, page, &workspace, filled, new_key(), Some(problem)))
         }
         Err(problem) => Ok(adding(&api, page, &workspace, filled, key, Some(problem))),
@@ -188,15 +241,15 @@ async fn present(page: Page, at: AtEndpoint, State(api): State<Arc<Api>>) -> Res
 async fn change(page: Page, at: AtEndpoint, State(api): State<Arc<Api>>, posted: Posted) -> Result<Response, Problem> {
     let filled = Filled::of(&posted);
     let version: u64 = posted.get("key").parse().unwrap_or_default();
-    let changed = match filled.lanes() {
+    let changed = match filled.lanes().and_then(|lanes| Ok((lanes, filled.header_changes()?))) {
         Err(problem) => Err(problem),
-        Ok(lanes) => {
+        Ok((lanes, headers)) => {
             let patch = Patch {
                 url: Some(filled.url.clone()),
                 events: Some(filled.events.clone()),
                 description: Some(filled.description.clone()),
                 lanes: Some(lanes),
-                headers: None,
+                headers: Some(Some(headers)).filter(|it| it.as_ref().is_some_and(|it| !it.is_empty())),
             };
             api.change_endpoint(&at.workspace, &at.endpoint, &IfMatch::version(version), patch).await
         }
@@ -204,7 +257,10 @@ async fn change(page: Page, at: AtEndpoint, State(api): State<Arc<Api>>, posted:
     match changed {
         Ok(_) => Ok(Flash::good(Words(page.locale()).saved()).go(&page, &place(&at))),
         Err(problem) if problem.status() == StatusCode::NOT_FOUND => Err(problem),
-        Err(problem) => Ok(editing(&api, page, &at, filled, version, Some(problem))),
+        Err(problem) => {
+            let filled = filled.with_present(&api.endpoint(&at.workspace, &at.endpoint).await?.config);
+            Ok(editing(&api, page, &at, filled, version, Some(problem)))
+        }
     }
 }
 
@@ -213,8 +269,8 @@ async fn check(page: Page, InWorkspace(_): InWorkspace, State(api): State<Arc<Ap
     let typed = posted.get("url");
     let (class, sentence) = match fields::url(&api.guard, typed) {
         _ if typed.is_empty() => ("hint", String::new()),
-        Ok(_) => ("hint", Words(page.locale()).url_good().to_owned()),
-        Err(problem) => ("field-error", wrong::sentence(page.locale(), &api.guard, typed, &problem)),
+        Ok(_) => ("field-good", Words(page.locale()).url_good().to_owned()),
+        Err(problem) => ("field-error", problem.sentence(page.locale()).0),
     };
     show_as(StatusCode::OK, &Checked { class, sentence }).into_response()
 }
@@ -259,7 +315,7 @@ fn form(
     problem: Option<Problem>,
 ) -> Response {
     let status = problem.as_ref().map_or(StatusCode::OK, Problem::status);
-    let sentence = |problem: &Problem| wrong::sentence(page.locale(), &api.guard, &filled.url, problem);
+    let sentence = |problem: &Problem| problem.sentence(page.locale()).0;
     let form = Form {
         way: page.way(workspace, vec![Step { name: title.to_owned(), path: None }]),
         words: Words(page.locale()),

@@ -61,6 +61,7 @@ words! {
     how: "You name a URL and choose events. Each event is sent there as an HTTP POST, signed, in order, and again if it fails." |
          "Usted indica una URL y elige eventos. Cada evento se envía allí por HTTP POST, firmado, en orden, y de nuevo si falla.";
     what_there_is: "Events to choose from:" | "Eventos disponibles:";
+    plan_for(plans): "Webhooks are for workspaces on: {plans}." | "Los webhooks son para espacios de trabajo con: {plans}.";
     plan_title: "Webhooks are not part of this plan" | "Los webhooks no forman parte de este plan";
     plan_needed(plan, plans): "This workspace is on the plan “{plan}”. Webhooks are for workspaces on: {plans}." |
                               "Este espacio de trabajo tiene el plan «{plan}». Los webhooks son para espacios de trabajo con: {plans}.";

@@ -37,11 +37,12 @@ async fn form(visit: &Visit, request: Request) -> Result<Request, Problem> {
     let (parts, body) = request.into_parts();
     let posted = Posted::read(body).await?;
     if !session.is_csrf(posted.get(CSRF)) {
-        return Err(Problem::new(Code::Forbidden, "the form is not of this session; open its page again"));
+        return Err(Problem::new(Code::Forbidden, "the form is not of this session; open its page again")
+            .spanish("El formulario no es de esta sesión; abra su página de nuevo."));
     }
     let signs_out = parts.uri.path().ends_with("/sign-out");
     if !session.caller.may_write() && !signs_out {
-        return Err(Problem::new(Code::Forbidden, "this sign-in may only look"));
+        return Err(only_looks());
     }
     let mut request = Request::from_parts(parts, Body::empty());
     request.extensions_mut().insert(posted);
@@ -57,7 +58,11 @@ pub fn from_here(headers: &HeaderMap) -> Result<(), Problem> {
         // No browser; what it knows decides.
         (None, None) => true,
     };
-    if is_here { Ok(()) } else { Err(Problem::new(Code::Forbidden, "the form was sent by a page of another site")) }
+    let elsewhere = || {
+        Problem::new(Code::Forbidden, "the form was sent by a page of another site")
+            .spanish("El formulario lo envió una página de otro sitio.")
+    };
+    if is_here { Ok(()) } else { Err(elsewhere()) }
 }
 
 /// Host and port of an origin, as the `Host` header has them.
@@ -68,11 +73,17 @@ fn authority(origin: &str) -> Option<String> {
 }
 
 fn nobody() -> Problem {
-    Problem::new(Code::Unauthorized, "sign in")
+    Problem::new(Code::Unauthorized, "sign in").spanish("Inicie sesión.")
+}
+
+/// The answer to somebody who may only read and would change something.
+pub fn only_looks() -> Problem {
+    Problem::new(Code::Forbidden, "this sign-in may only look").spanish("Este acceso es solo de lectura.")
 }
 
 /// A form's body, whole.
 pub async fn bytes(body: Body) -> Result<bytes::Bytes, Problem> {
     let detail = format!("the form is larger than {FORM_BYTES_MAX} bytes, or broke off");
-    to_bytes(body, FORM_BYTES_MAX).await.map_err(|_| Problem::new(Code::TooLarge, detail))
+    let spanish = format!("El formulario tiene más de {FORM_BYTES_MAX} bytes o se interrumpió.");
+    to_bytes(body, FORM_BYTES_MAX).await.map_err(|_| Problem::new(Code::TooLarge, detail).spanish(spanish))
 }

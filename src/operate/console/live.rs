@@ -1,6 +1,6 @@
 //! The part of an endpoint's page that renews itself: what it is doing now, the error quota, and the newest attempts.
 //!
-//! It is asked for again every two seconds rather than pushed: a page that somebody left open costs three reads, holds no
+//! It is asked for again every two seconds rather than pushed: a page that somebody left open costs a few reads, holds no
 //! connection, and misses nothing after a pause. Where the endpoint's state has changed, the whole page is loaded anew,
 //! since what can be done has changed as well.
 
@@ -15,18 +15,19 @@ use axum::response::Response;
 use axum::routing::get;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::moment::Moment;
+use super::moment::{Age, Moment};
 use super::page::{Page, show};
+use super::quota::{Quota, quota};
+use super::retries::{Retries, retries};
 use super::words::words;
-use super::{event_names, result};
+use super::{event_names, quota, result, retries};
 use crate::decide::event_types::EventTypes;
-use crate::decide::ids::{EndpointId, EventId, WorkspaceId};
-use crate::decide::policy::QuotaScope;
+use crate::decide::ids::{EventId, WorkspaceId};
 use crate::operate::attempts::Filter;
 use crate::operate::page::{Page as Rows, Params};
 use crate::operate::path::AtEndpoint;
 use crate::operate::{Api, Problem};
-use crate::store::records::{Attempt, Endpoint, QuotaUse};
+use crate::store::records::{Attempt, Endpoint};
 
 /// Rows of the log on a page.
 const ROWS: usize = 25;
@@ -38,25 +39,10 @@ words! {
     nothing_waits: "Nothing waits." | "No hay nada en espera.";
     waiting_one: "1 event waits." | "1 evento espera.";
     waiting(count): "{count} events wait, in order." | "{count} eventos esperan, en orden.";
-    oldest: "The oldest came" | "El más antiguo llegó";
-    retried(event, nth): "Event {event} is tried for the {nth} time at" | "El evento {event} se intentará por {nth} vez a las";
-    first(waiting, event, nth): "Event 1 of {waiting}, {event}, is tried for the {nth} time at" |
-                                "El evento 1 de {waiting}, {event}, se intentará por {nth} vez a las";
-    later: "later events wait for it" | "los eventos posteriores esperan";
-    later_in_lane: "later events of its lane wait for it" | "los eventos posteriores de su carril esperan";
-    nth(number, ending): "{number}{ending}" | "{number}.ª";
+    oldest: "The oldest has waited for" | "El más antiguo espera desde hace";
     held_disabled: "Nothing is sent, since the webhook is disabled." | "No se envía nada, porque el webhook está deshabilitado.";
     held_paused: "Nothing is sent, since the plan does not include webhooks." |
                  "No se envía nada, porque el plan no incluye webhooks.";
-    quota: "Error quota" | "Cuota de errores";
-    used(used, limit, window): "{used} of {limit} failed attempts in {window} are used." |
-                               "Se usaron {used} de {limit} intentos fallidos en {window}.";
-    shared: "All webhooks of the workspace share it. One failure more than it holds disables the webhook that failed." |
-            "La comparten todos los webhooks del espacio de trabajo. Un fallo más de los que admite deshabilita el webhook que falló.";
-    own: "One failure more than it holds disables the webhook." |
-         "Un fallo más de los que admite deshabilita el webhook.";
-    leaves: "The next failure leaves the window at" | "El próximo fallo sale de la ventana a las";
-    this_one: "this webhook" | "este webhook";
     log: "Attempts" | "Intentos";
     no_rows: "No attempts yet." | "Aún no hay intentos.";
     no_rows_found: "No attempts like these." | "No hay intentos así.";
@@ -126,14 +112,17 @@ impl Asked {
 #[template(path = "console/live.html")]
 pub struct Live {
     words: Words,
+    /// Below which the pages of the workspace's endpoints are.
+    endpoints: String,
     /// The endpoint's page, whole.
     place: String,
     status: &'static str,
     renews: bool,
     waiting: u64,
-    oldest: Option<Moment>,
+    oldest: Option<Age>,
     held: Option<&'static str>,
-    retry: Option<Retry>,
+    retries: Retries,
+    quota_words: quota::Words,
     quota: Quota,
     asked: Asked,
     types: Vec<(String, String)>,
@@ -142,21 +131,6 @@ pub struct Live {
 }
 
 impl HtmlSafe for Live {}
-
-struct Retry {
-    words: String,
-    at: Moment,
-    later: Option<&'static str>,
-}
-
-struct Quota {
-    used: u32,
-    limit: u32,
-    words: String,
-    shared: bool,
-    by_endpoint: Vec<(EndpointId, u32, bool)>,
-    leaves: Option<Moment>,
-}
 
 struct Row {
     number: u64,
@@ -199,71 +173,31 @@ pub async fn live(
     let filter =
         Filter { outcome: outcome.as_deref(), event_type: event_type.as_deref(), event_id: event_id.as_deref() };
     let rows = api.attempts(workspace, &endpoint.id, &filter, asked.before, ROWS + 1).await?;
-    let used = api.store.quota(workspace).await?;
     let words = Words(page.locale());
-    let place = format!("{}/workspaces/{workspace}/endpoints/{}", page.base(), endpoint.id);
+    let endpoints = format!("{}/workspaces/{workspace}/endpoints", page.base());
+    let place = format!("{endpoints}/{}", endpoint.id);
     let rows = Rows::of(rows, ROWS, |row| row.number.to_string(), |attempt| row(api, page, attempt));
     Ok(Live {
         renews: asked.before.is_none() && !asked.is_filtered() && !asked.still,
         status: endpoint.status().as_str(),
         waiting: endpoint.backlog_events,
-        oldest: endpoint.oldest_ms.map(Moment),
+        oldest: endpoint.oldest_ms.map(|at_ms| Age::of(page.locale(), at_ms, api.now_ms())),
         held: match (endpoint.paused, endpoint.disabled.is_some()) {
             (true, _) => Some(words.held_paused()),
             (_, true) => Some(words.held_disabled()),
             _ => None,
         },
-        retry: retry(words, endpoint),
-        quota: quota(api, page, endpoint, &used),
+        retries: retries(api, retries::Words(page.locale()), workspace, endpoint).await?,
+        quota_words: quota::Words(page.locale()),
+        quota: quota(api, page, workspace, endpoint).await?,
         types: types(page, &api.event_types),
         rows: rows.data,
         next: rows.next_cursor,
         words,
+        endpoints,
         place,
         asked,
     })
-}
-
-/// The attempt that the later events wait for.
-fn retry(words: Words, endpoint: &Endpoint) -> Option<Retry> {
-    let last = endpoint.last_attempt.as_ref().filter(|_| endpoint.disabled.is_none() && !endpoint.paused)?;
-    let at = Moment(last.next_attempt_ms?);
-    let (event, waiting, attempt) = (&last.row.event_id, endpoint.backlog_events, last.row.attempt + 1);
-    let nth = words.nth(attempt, ending(attempt));
-    // With several lanes nobody has counted how many of those that wait are behind this one.
-    let (words, later) = match (waiting, endpoint.config.lanes) {
-        (..=1, _) => (words.retried(event, nth), None),
-        (_, 1) => (words.first(waiting, event, nth), Some(words.later())),
-        _ => (words.retried(event, nth), Some(words.later_in_lane())),
-    };
-    Some(Retry { words, at, later })
-}
-
-/// What an English ordinal ends in.
-fn ending(number: u32) -> &'static str {
-    match (number % 100, number % 10) {
-        (11..=13, _) => "th",
-        (_, 1) => "st",
-        (_, 2) => "nd",
-        (_, 3) => "rd",
-        _ => "th",
-    }
-}
-
-fn quota(api: &Api, page: &Page, endpoint: &Endpoint, used: &QuotaUse) -> Quota {
-    let rule = api.policy.quota;
-    let shared = rule.scope == QuotaScope::Workspace;
-    let own = used.by_endpoint.iter().find(|(id, _)| *id == endpoint.id).map_or(0, |(_, count)| *count);
-    let count = if shared { used.used } else { own };
-    let by_endpoint = used.by_endpoint.iter().filter(|_| shared);
-    Quota {
-        used: count,
-        limit: rule.limit,
-        words: Words(page.locale()).used(count, rule.limit, page.locale().time(rule.window)),
-        shared,
-        by_endpoint: by_endpoint.map(|(id, count)| (id.clone(), *count, *id == endpoint.id)).collect(),
-        leaves: used.next_leaves_ms.filter(|_| shared).map(Moment),
-    }
 }
 
 fn types(page: &Page, types: &EventTypes) -> Vec<(String, String)> {
@@ -292,16 +226,4 @@ fn row(api: &Api, page: &Page, attempt: Attempt) -> Row {
 /// An event's id as a part of a path.
 pub fn in_path(event: &EventId) -> String {
     utf8_percent_encode(event.as_str(), NON_ALPHANUMERIC).to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ordinals_end_as_in_english() {
-        let shown: Vec<_> =
-            [1, 2, 3, 4, 11, 12, 13, 21, 112].map(|number| format!("{number}{}", ending(number))).into();
-        assert_eq!(shown, ["1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "112th"]);
-    }
 }

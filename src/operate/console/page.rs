@@ -7,12 +7,12 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::assets;
 use super::session::Session;
 use super::visit::Visit;
 use super::words::{Locale, Shell};
+use super::{assets, gate};
 use crate::decide::ids::WorkspaceId;
-use crate::operate::{Caller, Code, Problem};
+use crate::operate::{Caller, Problem};
 
 /// A page before its content; templates know it as `page`.
 #[derive(Clone)]
@@ -44,10 +44,7 @@ impl Page {
 
     /// For the attribute `lang`.
     pub fn language(&self) -> &'static str {
-        match self.visit.locale {
-            Locale::En => "en",
-            Locale::Es => "es",
-        }
+        tag(self.visit.locale)
     }
 
     /// The other language's.
@@ -80,7 +77,7 @@ impl Page {
 
     /// Refuses a page that is for changing something.
     pub fn need_write(&self) -> Result<(), Problem> {
-        if self.may_write() { Ok(()) } else { Err(Problem::new(Code::Forbidden, "this sign-in may only look")) }
+        if self.may_write() { Ok(()) } else { Err(gate::only_looks()) }
     }
 
     /// Whether this is one of the platform's own people.
@@ -109,7 +106,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Page {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         let visit = parts.extensions.get::<Visit>().cloned();
-        visit.map(Self::of).ok_or_else(|| Problem::new(Code::NotFound, "there is no such page"))
+        visit.map(Self::of).ok_or_else(super::no_page)
+    }
+}
+
+/// A language's tag, for the attribute `lang`.
+pub fn tag(locale: Locale) -> &'static str {
+    match locale {
+        Locale::En => "en",
+        Locale::Es => "es",
     }
 }
 

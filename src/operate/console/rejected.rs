@@ -40,6 +40,37 @@ words! {
     replayed(count): "Published again: {count}." | "Publicados de nuevo: {count}.";
     left(count, left): "Published again: {count}. Left for another time: {left}." | "Publicados de nuevo: {count}. Quedan para otra vez: {left}.";
     next: "Next" | "Siguientes";
+    too_large: "too large" | "demasiado grande";
+    not_json: "not JSON" | "no es JSON";
+    not_an_object: "not an object" | "no es un objeto";
+    missing_workspace_id: "names no workspace" | "sin espacio de trabajo";
+    invalid_workspace_id: "workspace's name is wrong" | "espacio de trabajo no válido";
+    missing_event_id: "has no id" | "sin id";
+    event_id_mismatch: "two ids" | "dos ids distintos";
+    invalid_event_id: "id is wrong" | "id no válido";
+    event_type_mismatch: "two event types" | "dos tipos de evento";
+    unknown_event_type: "unknown event type" | "tipo de evento desconocido";
+    store_error: "the store refuses it" | "el almacén lo rechaza";
+}
+
+impl Words {
+    /// A reason of the contract's section 2; RabbitMQ's own are its words.
+    fn reason_of(self, reason: &str) -> &str {
+        match reason {
+            "too_large" => self.too_large(),
+            "not_json" => self.not_json(),
+            "not_an_object" => self.not_an_object(),
+            "missing_workspace_id" => self.missing_workspace_id(),
+            "invalid_workspace_id" => self.invalid_workspace_id(),
+            "missing_event_id" => self.missing_event_id(),
+            "event_id_mismatch" => self.event_id_mismatch(),
+            "invalid_event_id" => self.invalid_event_id(),
+            "event_type_mismatch" => self.event_type_mismatch(),
+            "unknown_event_type" => self.unknown_event_type(),
+            "store_error" => self.store_error(),
+            other => other,
+        }
+    }
 }
 
 #[derive(Template)]
@@ -72,7 +103,8 @@ async fn replay(page: Page, _: Admin, State(api): State<Arc<Api>>, posted: Poste
     let done = api.replay(id).await?;
     let flash = match (id, done.replayed, done.left) {
         (Some(_), 0, _) => {
-            return Err(Problem::new(Code::NotFound, "there is no rejected message of this id any more"));
+            return Err(Problem::new(Code::NotFound, "there is no rejected message of this id any more")
+                .spanish("Ya no hay ningún mensaje rechazado con ese id."));
         }
         (_, count, 0) => Flash::good(words.replayed(count)),
         (_, count, left) => Flash::good(words.left(count, left)),

@@ -108,7 +108,7 @@ async fn by_code(page: Page, State(api): State<Arc<Api>>, method: Method, params
         return Ok(refuse(page, StatusCode::UNAUTHORIZED, String::new(), error, false));
     };
     let Some(opened) = Opened::by_token(&api, token.reveal()) else {
-        return Err(Problem::new(Code::Unauthorized, "the sign-in has ended"));
+        return Err(Problem::new(Code::Unauthorized, "the sign-in has ended").spanish("La sesión ha terminado."));
     };
     let mut response = page.visit.go(&home::below(&Caller::Workspace(grant)));
     page.visit.set_cookie(&mut response, SESSION, &opened.value, Some(opened.lasts));

@@ -1,9 +1,9 @@
-//! What went wrong, as a page. The sentence is the API's own, in English; around it is the page's language.
+//! What went wrong, as a page. The sentence is the [`Problem`]'s, in the page's language where it has it.
 
 use askama::Template;
 use axum::response::Response;
 
-use super::page::{Page, show_as};
+use super::page::{self, Page, show_as};
 use super::visit::Visit;
 use super::words::words;
 use crate::operate::{Code, Problem};
@@ -21,11 +21,13 @@ words! {
 
 #[derive(Template)]
 #[template(path = "console/told.html")]
-struct Told<'a> {
+struct Told {
     page: Page,
     words: Words,
     title: &'static str,
-    sentence: &'a str,
+    sentence: String,
+    /// The sentence's language.
+    language: &'static str,
 }
 
 /// The page of a problem.
@@ -37,5 +39,7 @@ pub fn page(visit: &Visit, problem: &Problem) -> Response {
         Code::StoreUnavailable | Code::BrokerUnavailable | Code::Overloaded | Code::TimedOut => words.unavailable(),
         _ => words.wrong(),
     };
-    show_as(problem.status(), &Told { page: Page::of(visit.clone()), words, title, sentence: problem.sentence() })
+    let (sentence, language) = problem.sentence(visit.locale);
+    let language = page::tag(language);
+    show_as(problem.status(), &Told { page: Page::of(visit.clone()), words, title, sentence, language })
 }

@@ -14,7 +14,7 @@ use axum::response::Response;
 use axum::routing::get;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::moment::Moment;
+use super::moment::{Age, Moment};
 use super::page::{Page, Step, show};
 use super::words::words;
 use crate::decide::attempt::Outcome;
@@ -37,7 +37,7 @@ words! {
     title: "In trouble" | "Con problemas";
     now: "Now" | "Ahora";
     waiting_events: "Events waiting" | "Eventos en espera";
-    oldest_below: "Oldest of those below" | "El más antiguo de los de abajo";
+    oldest_below: "Longest wait below" | "Espera más larga aquí";
     enabled: "Webhooks enabled" | "Webhooks habilitados";
     disabled: "Webhooks disabled" | "Webhooks deshabilitados";
     paused: "Webhooks paused" | "Webhooks en pausa";
@@ -51,7 +51,7 @@ words! {
     why: "Why" | "Por qué";
     last_failure: "Last failure" | "Último fallo";
     waiting: "Waiting" | "En espera";
-    oldest: "Oldest event" | "Evento más antiguo";
+    oldest: "Oldest has waited" | "El más antiguo espera";
     by_quota: "error quota" | "cuota de errores";
     by_hand: "by hand" | "a mano";
     nothing: "nothing" | "nada";
@@ -64,7 +64,7 @@ struct Trouble {
     way: Vec<Step>,
     words: Words,
     backlog_events: u64,
-    oldest: Option<Moment>,
+    oldest: Option<Age>,
     enabled: u64,
     disabled: u64,
     paused: u64,
@@ -86,7 +86,7 @@ struct Row {
     at: Option<Moment>,
     why: String,
     waiting: u64,
-    oldest: Option<Moment>,
+    oldest: Option<Age>,
     oldest_ms: Option<u64>,
 }
 
@@ -95,13 +95,14 @@ pub fn routes() -> Router<Arc<Api>> {
 }
 
 async fn worst(page: Page, _: Admin, State(api): State<Arc<Api>>) -> Result<Response, Problem> {
-    let words = Words(page.locale());
+    let (words, now_ms) = (Words(page.locale()), api.now_ms());
+    let age = |at_ms| Age::of(page.locale(), at_ms, now_ms);
     let overview = api.store.overview(WORST).await?;
     let disabled = read(&api, &overview.disabled).await?.into_iter().filter(|(_, it)| it.disabled.is_some());
     let failing = read(&api, &overview.suspect).await?.into_iter().filter(|(_, it)| it.disabled.is_none());
     let disabled: Vec<_> = disabled.map(|found| row(&api, &page, found)).collect();
     let failing: Vec<_> = failing.map(|found| row(&api, &page, found)).collect();
-    let oldest = disabled.iter().chain(&failing).filter_map(|row| row.oldest_ms).min().map(Moment);
+    let oldest = disabled.iter().chain(&failing).filter_map(|row| row.oldest_ms).min().map(age);
     let count = |status| overview.endpoints.iter().find(|(found, _)| *found == status).map_or(0, |(_, count)| *count);
     let way = vec![Step { name: words.title().to_owned(), path: None }];
     let list = |id, title, at, why, rows| List { id, title, at, why, rows };
@@ -156,7 +157,7 @@ fn row(api: &Api, page: &Page, (workspace, endpoint): (WorkspaceId, Endpoint)) -
         at: at_ms.map(Moment),
         why,
         waiting: endpoint.backlog_events,
-        oldest: endpoint.oldest_ms.map(Moment),
+        oldest: endpoint.oldest_ms.map(|at_ms| Age::of(page.locale(), at_ms, api.now_ms())),
         oldest_ms: endpoint.oldest_ms,
         id: endpoint.id,
     }

@@ -9,6 +9,7 @@ use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use cookie::{Cookie, SameSite};
+use url::Url;
 
 use super::flash::{self, Flash};
 use super::session::{Opened, Session};
@@ -30,7 +31,7 @@ pub struct Visit {
     pub locale: Locale,
     /// Where the console is: `/console`, below the path of `RECADERO_PUBLIC_URL`.
     pub base: Arc<str>,
-    /// The path and query that were asked for, as a browser knows them.
+    /// The path and query that were asked for, as a browser knows them; of a form, those of the page that it stood on.
     pub path: String,
     /// Who is signed in.
     pub session: Option<Session>,
@@ -47,6 +48,9 @@ pub struct Visit {
 
 /// Gives each request its [`Visit`], and each answer its headers; a [`Problem`] becomes a page.
 pub async fn receive(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
+    if !is_page(request.uri().path()) {
+        return next.run(request).await;
+    }
     let visit = Visit::of(&api, &request);
     request.extensions_mut().insert(visit.clone());
     let mut response = next.run(request).await;
@@ -61,6 +65,7 @@ pub async fn receive(State(api): State<Arc<Api>>, mut request: Request, next: Ne
         visit.set_cookie(&mut response, flash::COOKIE, "", Some(Duration::ZERO));
     }
     let headers = response.headers_mut();
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     // Not `no-referrer`: with it, a form's Origin would be "null".
@@ -68,6 +73,19 @@ pub async fn receive(State(api): State<Arc<Api>>, mut request: Request, next: Ne
     let name = HeaderName::from_static("cross-origin-opener-policy");
     headers.insert(name, HeaderValue::from_static("same-origin"));
     response
+}
+
+/// Whether a path is the console's, and not one of its files'.
+fn is_page(path: &str) -> bool {
+    let below = path.strip_prefix(PLACE);
+    below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') && !rest.starts_with("/assets/"))
+}
+
+/// The path of the page that a form stood on, as the browser says.
+fn stood(request: &Request) -> Option<String> {
+    let referer = Url::parse(request.headers().get(header::REFERER)?.to_str().ok()?).ok()?;
+    let query = referer.query().map(|query| format!("?{query}")).unwrap_or_default();
+    Some(format!("{}{query}", referer.path()))
 }
 
 impl Visit {
@@ -85,7 +103,10 @@ impl Visit {
         Self {
             locale: chosen.or_else(accepted).unwrap_or(Locale::En),
             base: format!("{below}{PLACE}").into(),
-            path: format!("{below}{}", request.uri().path_and_query().map_or(PLACE, |path| path.as_str())),
+            path: match stood(request).filter(|_| !request.method().is_safe()) {
+                Some(path) => path,
+                None => format!("{below}{}", request.uri().path_and_query().map_or(PLACE, |path| path.as_str())),
+            },
             flash: flash.and_then(|(session, text)| Flash::read(session, &text)),
             session,
             is_demo: api.demo.is_some(),
