@@ -13,13 +13,15 @@ mod service;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use recadero::decide::attempt::Outcome;
+use recadero::decide::attempt::{Outcome, Reason};
 use recadero::decide::ids::{EndpointId, EventId, EventType, LaneId, Partition, WorkspaceId};
 use recadero::decide::retry::Next;
 use recadero::store::Store;
-use recadero::store::lanes::{After, Append, Claim, Commit, Token, Want};
+use recadero::store::lanes::{After, Append, Claim, Commit, Lease, Token, Want};
 use recadero::store::records::{AttemptRow, Config, Put, SigningSecret, Workspace};
 use service::{Kind, PARTITIONS, Service, TOKEN};
 
@@ -28,6 +30,10 @@ const ENDPOINTS_PER_WORKSPACE: usize = 100;
 const FULL_LOGS: usize = 100;
 const LOG_ROWS: usize = 500;
 const AT_ONCE: usize = 16;
+/// Which endpoint of a workspace is disabled, and which has so many lanes, each with an event that is tried again.
+const DISABLED: usize = 2;
+const LANES: usize = 3;
+const LANES_MAX: u16 = 64;
 const REQUESTS: usize = 200;
 
 fn main() {
@@ -43,6 +49,7 @@ async fn measure(endpoints: usize) {
     stream::iter(0..workspaces).for_each_concurrent(AT_ONCE, |number| set_up(service.store.clone(), number)).await;
     let full = FULL_LOGS.min(workspaces);
     stream::iter(0..full).for_each_concurrent(AT_ONCE, |number| fill_log(service.store.clone(), number)).await;
+    stream::iter(0..full).for_each_concurrent(AT_ONCE, |number| bring_trouble(service.store.clone(), number)).await;
     println!("{endpoints} endpoints, {full} with {LOG_ROWS} attempts, made in {:?}", begun.elapsed());
 
     let session = sign_in(&service).await;
@@ -50,7 +57,9 @@ async fn measure(endpoints: usize) {
     let endpoint = |number: usize| format!("/v1/workspaces/{}/endpoints/{}", workspace(number), endpoint(number, 0));
     let console = |number: usize| format!("/console/workspaces/{}", workspace(number));
     let shown = |number: usize| format!("{}/endpoints/{}", console(number), endpoint_id(number));
-    let pages: [(&str, &dyn Fn(usize) -> String); 15] = [
+    let lanes =
+        |number: usize, rest: &str| format!("{}/endpoints/{}{rest}", console(number), self::endpoint(number, LANES));
+    let pages: [(&str, &dyn Fn(usize) -> String); 22] = [
         ("workspaces, 50 rows", &|_| "/v1/workspaces".to_owned()),
         ("endpoints, 50 rows", &|number| format!("/v1/workspaces/{}/endpoints", workspace(number))),
         ("attempts, 50 rows", &|number| format!("{}/attempts", endpoint(number))),
@@ -59,13 +68,20 @@ async fn measure(endpoints: usize) {
         ("an event with its payload", &|number| format!("{}/events/{}", endpoint(number), LOG_ROWS - 1)),
         ("statistics", &|number| format!("{}/stats", endpoint(number))),
         ("console: a workspace's webhooks", &console),
+        ("console: its next 25", &|number| format!("{}?cursor={}", console(number), after_24(number))),
+        ("console: add a webhook", &|number| format!("{}/endpoints/new", console(number))),
+        ("console: edit one", &|number| format!("{}/edit", shown(number))),
+        ("console: delete one", &|number| format!("{}/delete", shown(number))),
         ("console: an endpoint", &shown),
         ("console: the part of it that renews itself", &|number| format!("{}/live?status=enabled", shown(number))),
+        ("console: one with 64 lanes, all retried", &|number| lanes(number, "")),
+        ("console: the part of it that renews itself", &|number| lanes(number, "/live?status=enabled")),
         ("console: its log, filtered", &|number| format!("{}?still=1&outcome=failed", shown(number))),
         ("console: an event", &|number| format!("{}/events/{}", shown(number), LOG_ROWS - 1)),
         ("console: dropped events", &|number| format!("{}/dropped", shown(number))),
         ("console: all workspaces", &|_| "/console/workspaces".to_owned()),
         ("console: the endpoints in trouble", &|_| "/console/trouble".to_owned()),
+        ("console: rejected events", &|_| "/console/rejected".to_owned()),
     ];
     for (name, path) in pages {
         let mut times = Vec::new();
@@ -109,7 +125,7 @@ async fn set_up(store: Arc<dyn Store>, number: usize) {
             url: format!("https://r.example/{index}"),
             events: vec![EventType::trusted("*")],
             description: "One of many".to_owned(),
-            lanes: 1,
+            lanes: if index == LANES { LANES_MAX } else { 1 },
             headers: Vec::new(),
             secrets: vec![SigningSecret { text: "whsec_AAAA".to_owned(), until_ms: None }],
             created_ms: index as u64,
@@ -120,22 +136,85 @@ async fn set_up(store: Arc<dyn Store>, number: usize) {
     }
 }
 
+/// Where a workspace's 25th endpoint is in its list.
+fn after_24(number: usize) -> String {
+    URL_SAFE_NO_PAD.encode(format!("24 {}", endpoint(number, 24)))
+}
+
+/// Disables one of a workspace's endpoints, and fails an event in each lane of another.
+async fn bring_trouble(store: Arc<dyn Store>, number: usize) {
+    let workspace = workspace(number);
+    let partition = Partition::of(&workspace, PARTITIONS);
+    assert!(store.disable(&workspace, &endpoint(number, DISABLED)).await.unwrap());
+    let lane = |index| LaneId { workspace: workspace.clone(), endpoint: endpoint(number, LANES), layout: 1, index };
+    let routing_version = store.routing(&workspace).await.unwrap().version;
+    let event = |index: u16| event(format!("{number}-{index}"), &workspace, routing_version, &lane(index));
+    let events: Vec<_> = (0..LANES_MAX).map(event).collect();
+    store.intake().await.unwrap().append(partition, &events).await.unwrap();
+    for index in 0..LANES_MAX {
+        let want = Want { lane: lane(index), token: Token(1), config: None };
+        let Some(Claim::Leased(lease)) = store.claim(partition, &[want]).await.unwrap().pop() else {
+            panic!("no lease")
+        };
+        let failed = Commit {
+            outcome: Outcome::Failed(Reason::Status),
+            next: Next::RetryAfter(Duration::from_secs(90)),
+            more: false,
+            ..delivered(&lane(index), &lease)
+        };
+        store.commit(partition, &[failed]).await.unwrap();
+    }
+}
+
+fn event(id: String, workspace: &WorkspaceId, routing_version: u64, lane: &LaneId) -> Append {
+    Append {
+        workspace: workspace.clone(),
+        body: Bytes::from(format!("{{\"id\":\"{id}\",\"text\":\"{}\"}}", "x".repeat(512))),
+        id: EventId::trusted(id),
+        event_type: EventType::trusted("message.sent"),
+        contact: None,
+        traceparent: None,
+        routing_version,
+        lanes: vec![lane.clone()],
+    }
+}
+
+/// The end of an attempt that delivered.
+fn delivered(lane: &LaneId, lease: &Lease) -> Commit {
+    let row = AttemptRow {
+        event_id: lease.event.id.clone(),
+        event_type: lease.event.event_type.clone(),
+        attempt: 1,
+        duration_ms: 12,
+        outcome: Outcome::Delivered,
+        status: Some(200),
+        excerpt: "{\"ok\":true}".repeat(20),
+        signed_ms: 0,
+        resend: false,
+    };
+    Commit {
+        lane: lane.clone(),
+        token: lease.token,
+        seq: lease.seq,
+        round: lease.round,
+        attempt: lease.attempt,
+        generation: lease.generation,
+        outcome: Outcome::Delivered,
+        next: Next::Drop,
+        ended_ago: Duration::ZERO,
+        row: Arc::new(row),
+        more: true,
+        config: lease.config.clone(),
+    }
+}
+
 /// Delivers so many events to a workspace's first endpoint.
 async fn fill_log(store: Arc<dyn Store>, number: usize) {
     let workspace = workspace(number);
     let partition = Partition::of(&workspace, PARTITIONS);
     let lane = LaneId { workspace: workspace.clone(), endpoint: endpoint(number, 0), layout: 1, index: 0 };
     let routing_version = store.routing(&workspace).await.unwrap().version;
-    let event = |id: usize| Append {
-        workspace: workspace.clone(),
-        id: EventId::trusted(id.to_string()),
-        event_type: EventType::trusted("message.sent"),
-        contact: None,
-        traceparent: None,
-        body: Bytes::from(format!("{{\"n\":{id},\"text\":\"{}\"}}", "x".repeat(512))),
-        routing_version,
-        lanes: vec![lane.clone()],
-    };
+    let event = |id: usize| event(id.to_string(), &workspace, routing_version, &lane);
     let events: Vec<_> = (0..LOG_ROWS).map(event).collect();
     store.intake().await.unwrap().append(partition, &events).await.unwrap();
     let want = Want { lane: lane.clone(), token: Token(1), config: None };
@@ -143,31 +222,7 @@ async fn fill_log(store: Arc<dyn Store>, number: usize) {
         panic!("no lease")
     };
     loop {
-        let row = AttemptRow {
-            event_id: lease.event.id.clone(),
-            event_type: lease.event.event_type.clone(),
-            attempt: 1,
-            duration_ms: 12,
-            outcome: Outcome::Delivered,
-            status: Some(200),
-            excerpt: "{\"ok\":true}".repeat(20),
-            signed_ms: 0,
-            resend: false,
-        };
-        let commit = Commit {
-            lane: lane.clone(),
-            token: lease.token,
-            seq: lease.seq,
-            round: lease.round,
-            attempt: lease.attempt,
-            generation: lease.generation,
-            outcome: Outcome::Delivered,
-            next: Next::Drop,
-            ended_ago: Duration::ZERO,
-            row: Arc::new(row),
-            more: true,
-            config: lease.config.clone(),
-        };
+        let commit = delivered(&lane, &lease);
         match store.commit(partition, &[commit]).await.unwrap().remove(0).after {
             After::Next(next) => lease = next,
             _ => return,

@@ -7,6 +7,7 @@
 //! - `plan`: which events there are, and who hears them;
 //! - `load` publishes, `receiver` receives, `tally` checks;
 //! - `service`: the service under measurement, `forwarder`: what it is compared with, `run`: one run of either;
+//! - `readers`: people at the console meanwhile;
 //! - `waiting`: events that wait in other lanes meanwhile;
 //! - `usage`, `report`, `comparison`: what it cost.
 //!
@@ -16,6 +17,7 @@ mod comparison;
 pub mod forwarder;
 mod load;
 mod plan;
+mod readers;
 mod receiver;
 mod report;
 mod run;
@@ -106,6 +108,9 @@ pub struct Load {
     /// Share of the endpoints that always answer 500, such as 0.2; events for them are neither waited for nor counted
     #[arg(long, default_value_t = Self::default().failing)]
     failing: f64,
+    /// People who have an endpoint's page open in the console meanwhile, with --rate; it renews itself every two seconds
+    #[arg(long, default_value_t = Self::default().readers, requires = "rate", conflicts_with = "processes", value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    readers: u32,
 }
 
 impl Default for Load {
@@ -124,6 +129,7 @@ impl Default for Load {
             processes: 1,
             hanging: 0.0,
             failing: 0.0,
+            readers: 0,
         }
     }
 }
@@ -131,14 +137,14 @@ impl Default for Load {
 impl Load {
     /// Whether a forwarder that keeps no order and tries nothing twice can do the same.
     fn can_be_forwarded(&self) -> bool {
-        self.fan_out == 1 && self.lanes == 1 && self.hanging == 0.0 && self.failing == 0.0
+        self.fan_out == 1 && self.lanes == 1 && self.hanging == 0.0 && self.failing == 0.0 && self.readers == 0
     }
 }
 
 impl fmt::Display for Load {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { endpoints, active, events, payload, lanes, fan_out, workspaces, rate, .. } = self;
-        let Self { waiting, processes, hanging, failing, .. } = self;
+        let Self { waiting, processes, hanging, failing, readers, .. } = self;
         let endpoints = active.map_or(endpoints.to_string(), |active| format!("{active} active ones of {endpoints}"));
         write!(
             f,
@@ -147,6 +153,9 @@ impl fmt::Display for Load {
         write!(f, "{workspaces} workspaces; {hanging} of the endpoints hang, {failing} fail; ")?;
         if *waiting > 0 {
             write!(f, "{waiting} more events wait; ")?;
+        }
+        if *readers > 0 {
+            write!(f, "{readers} people look at the console; ")?;
         }
         if *processes > 1 {
             write!(f, "{processes} processes; ")?;
@@ -168,7 +177,7 @@ async fn bench(options: Options) -> anyhow::Result<()> {
     let plan = Plan::new(&options.load)?;
     ensure!(
         !options.limit || options.load.can_be_forwarded(),
-        "--limit compares where every endpoint answers, --fan-out is 1 and --lanes is 1"
+        "--limit compares where every endpoint answers, --fan-out and --lanes are 1, and nobody looks at the console"
     );
     let run = Run {
         load: options.load,

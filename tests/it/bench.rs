@@ -56,6 +56,13 @@ async fn events_that_wait_and_a_second_process_change_nothing_of_it() {
 }
 
 #[tokio::test]
+async fn people_look_at_the_console_meanwhile() {
+    let report = bench(&["--events", "600", "--rate", "200", "--readers", "20", "--endpoints", "10"]).await;
+    assert_eq!((&report["order"]["right"], &report["deliveries"]), (&true.into(), &600.into()));
+    assert!(report["pages_per_second"].as_f64() > Some(0.0), "{report}");
+}
+
+#[tokio::test]
 async fn the_limit_is_a_forwarder_beside_it_in_turns() {
     let comparison = bench(&["--limit", "--turns", "1", "--events", "3000"]).await;
     let rate = |who: &str| comparison[who][0]["deliveries_per_second"].as_f64().unwrap();

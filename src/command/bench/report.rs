@@ -23,6 +23,8 @@ pub struct Reading {
     /// Memory of who delivers, in bytes: now, and the most there ever was.
     pub resident: Option<u64>,
     pub resident_max: Option<u64>,
+    /// How often people were shown a page of the console.
+    pub shown: Option<u64>,
 }
 
 /// The findings. A figure that could not be seen is `null`; rates and costs are per delivery that was measured.
@@ -44,6 +46,8 @@ pub struct Report {
     redis: Redis,
     service_resident_bytes: Option<u64>,
     service_resident_max_bytes: Option<u64>,
+    /// With --readers: how often they were shown a page, by the second.
+    pages_per_second: Option<f64>,
     order: Order,
 }
 
@@ -115,6 +119,7 @@ impl Report {
             },
             service_resident_bytes: to.resident,
             service_resident_max_bytes: to.resident_max,
+            pages_per_second: to.shown.map(|shown| (shown - from.shown.unwrap_or(0)) as f64 / seconds.max(1e-6)),
             order: Order {
                 // The forwarder promises no order.
                 right: counts.is_complete() && (counts.disordered == 0 || subject == Subject::Forwarder),
@@ -222,6 +227,9 @@ impl fmt::Display for Report {
         if let (Some(now), Some(most)) = (self.service_resident_bytes, self.service_resident_max_bytes) {
             let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
             writeln!(f, "memory of serve         {:.1} MiB, at most {:.1} MiB", mib(now), mib(most))?;
+        }
+        if let Some(pages) = self.pages_per_second {
+            writeln!(f, "pages of the console    {pages:.1} per second")?;
         }
         let right = if order.right { "right" } else { "WRONG" };
         write!(f, "order and loss          {right}: {} of {} arrived", order.expected - order.lost, order.expected)?;

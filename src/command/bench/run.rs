@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::Load;
 use super::load::Publisher;
 use super::plan::Plan;
+use super::readers::{Console, Readers};
 use super::receiver;
 use super::report::{Reading, Report};
 use super::service::{self, Place, Served};
@@ -59,7 +60,11 @@ impl Run {
     /// Runs it, and deletes what it made, however it ends.
     pub async fn run(&self, subject: Subject, stop: &CancellationToken) -> anyhow::Result<Report> {
         let name = format!("recadero.bench.{:08x}", rand::random::<u32>());
-        let serve = service::options(self.given.clone(), &name, &self.plan);
+        let mut serve = service::options(self.given.clone(), &name, &self.plan);
+        let console = (self.load.readers > 0).then(Console::new).transpose()?;
+        if let Some(console) = &console {
+            serve = service::with_console(serve, console);
+        }
         let settings = serve.check()?;
         let [redis_url] = settings.store.urls.as_slice() else {
             bail!(ConfigError::of("redis-url", "names a Cluster, and bench measures a single server"));
@@ -74,6 +79,8 @@ impl Run {
             clock: Clock::system(),
             rabbitmq: self.rabbitmq.map(Process),
             served: None,
+            console,
+            readers: None,
         };
         let measured = stop.run_until_cancelled(measuring.measure(&place, amqp_url.reveal(), redis_url.reveal())).await;
         // First its end, then the end of what it wrote.
@@ -97,6 +104,8 @@ struct Measuring<'a> {
     clock: Clock,
     rabbitmq: Option<Process>,
     served: Option<Served>,
+    console: Option<Console>,
+    readers: Option<Readers>,
 }
 
 impl Measuring<'_> {
@@ -121,6 +130,10 @@ impl Measuring<'_> {
             self.served = Some(self.start(place, receivers, amqp_url)?);
             publisher.fill(0..warm_up).await?;
             self.arrive(&tally, self.run.plan.deliveries(warm_up)?).await?;
+            if let Some(console) = &self.console {
+                let Load { endpoints, readers, .. } = self.run.load;
+                self.readers = Some(Readers::start(console, self.run.plan, endpoints, readers).await?);
+            }
             let from = self.read(&tally, &mut redis).await?;
             let measured = Measured { from: warm_up, begin: self.clock.boot(), rate: self.run.load.rate };
             tally.measure(measured);
@@ -172,9 +185,11 @@ impl Measuring<'_> {
         }
     }
 
-    async fn read(&self, tally: &Tally, redis: &mut Redis) -> anyhow::Result<Reading> {
+    async fn read(&mut self, tally: &Tally, redis: &mut Redis) -> anyhow::Result<Reading> {
+        let shown = self.readers.as_mut().map(Readers::shown).transpose()?;
         let served = self.served.as_ref();
         Ok(Reading {
+            shown,
             delivered: tally.delivered(),
             service: served.and_then(|served| served.all(Process::cpu)),
             resident: served.and_then(|served| served.all(Process::resident)),

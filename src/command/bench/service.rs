@@ -8,6 +8,7 @@ use anyhow::{Context, ensure};
 use tokio::process::{Child, Command};
 
 use super::plan::Plan;
+use super::readers::Console;
 use super::usage::Process;
 use super::waiting;
 use crate::clock::Clock;
@@ -48,6 +49,16 @@ pub fn options(given: ServeOptions, name: &str, plan: &Plan) -> ServeOptions {
         // Endpoints are disabled for --waiting, and nobody has to be told by mail.
         ("log", "warn,lapin=off,recadero::notify=error"),
         ("log-format", "text"),
+    ])
+}
+
+/// The same with a console.
+pub fn with_console(options: ServeOptions, console: &Console) -> ServeOptions {
+    let at = console.at.to_string();
+    options.with([
+        ("roles", "router,deliverer,notifier,api"),
+        ("http-addr", at.as_str()),
+        ("admin-tokens", console.token.as_str()),
     ])
 }
 
