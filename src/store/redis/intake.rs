@@ -11,7 +11,8 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
 use super::connect::{Call, Link};
-use super::keys::{Frame, Scope};
+use super::failures::failure;
+use super::keys::{Frame, Keys, Scope};
 use super::reply::{damaged, exactly, index, list, number, strange, text};
 use super::upkeep::Trimmed;
 use super::{RedisStore, entry, scripts, server};
@@ -45,7 +46,9 @@ pub(super) struct RedisIntake {
 impl RedisIntake {
     /// Opens it on a server that is set as it must be.
     pub async fn open(store: RedisStore, mut link: Link) -> Result<Self> {
-        look(&mut link).await?;
+        // While it loads its data, a server answers what it is asked about itself alone.
+        link.send(&redis::cmd("PING")).await.map_err(failure)?;
+        look(&mut link, &store.keys).await?;
         let looked = Mutex::new(store.clock.boot());
         Ok(Self { store, link: Mutex::new(Some(link)), touched: Mutex::default(), looked })
     }
@@ -57,7 +60,7 @@ impl RedisIntake {
         if now.saturating_sub(*looked) >= LOOK_EVERY {
             *looked = now;
             let mut link = self.link().await?;
-            self.ends_with(look(&mut link).await).await?;
+            self.ends_with(look(&mut link, &self.store.keys).await).await?;
         }
         Ok(())
     }
@@ -187,11 +190,15 @@ pub(super) fn read_routing(text: &str) -> Result<Routing> {
 }
 
 /// Whoever set the server otherwise can set it back: the events wait meanwhile.
-async fn look(link: &mut Link) -> Result<()> {
+async fn look(link: &mut Link, keys: &Keys) -> Result<()> {
     server::check_eviction(link).await.map_err(|error| match error {
         StoreError::Refused(reason) => StoreError::Unavailable(reason),
         error => error,
-    })
+    })?;
+    if let Err(error) = server::renew_log(link, keys.life()).await {
+        tracing::debug!(%error, "the server's log is not written anew yet"); // Events are taken all the same.
+    }
+    Ok(())
 }
 
 fn digest(item: &Append) -> Remembered {

@@ -33,6 +33,11 @@ impl Keys {
         format!("{}:meta", self.prefix)
     }
 
+    /// Which life of the server has the data.
+    pub fn life(&self) -> String {
+        format!("{}:life", self.prefix)
+    }
+
     /// Deliverers that are alive.
     pub fn members(&self) -> String {
         format!("{}:members", self.prefix)

@@ -85,4 +85,5 @@ scripts! {
     KEEP = ADDS, include_str!("lua/keep.lua");
     TAKE = DRAINS, include_str!("lua/take.lua");
     PAYLOAD = READS, LIB, FLOW, include_str!("lua/payload.lua");
+    LIFE = DRAINS, include_str!("lua/life.lua");
 }

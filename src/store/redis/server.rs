@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 
 use redis::{Cmd, Value};
 
-use super::connect::Link;
+use super::connect::{Call, Link};
 use super::failures::{failure, is_not_to_be_asked};
-use super::reply::{bytes, list, text};
+use super::reply::{bytes, list, number, text};
+use super::scripts;
 use crate::store::{Result, StoreError};
 
 /// A setting's values on all primaries; `None` where one does not let it be read, as many managed ones do.
@@ -75,6 +76,31 @@ pub(super) async fn knows(link: &mut Link, command: &str) -> Result<bool> {
     let known =
         |answer: &Value| matches!(answer, Value::Array(found) if found.first().is_some_and(|it| *it != Value::Nil));
     Ok(!answers.is_empty() && answers.iter().all(known))
+}
+
+/// Has a server write its log of writes (AOF) anew if it got the data from one, once in its life.
+///
+/// Where a power failure or a SIGKILL tore that log in the middle of a script, Redis leaves the half out at its start and yet
+/// goes on writing behind it; at the start after that, it applies the half. A log written anew has no such place. The
+/// note of the server's life is itself a script that closes the open one: a log that ends in it may not be followed by a
+/// second file. A Cluster's nodes are left to whoever starts them (docs/operating.md).
+pub(super) async fn renew_log(link: &mut Link, note: String) -> Result<()> {
+    if !link.is_one_server() {
+        return Ok(());
+    }
+    let Some(answers) = ask(link, redis::cmd("INFO")).await? else { return Ok(()) };
+    let Some(server) = answers.into_iter().next().map(info).transpose()? else { return Ok(()) };
+    let Some(life) = server.line("run_id").map(str::to_owned) else { return Ok(()) };
+    let call = Call { script: &scripts::LIFE, keys: vec![note.clone()], arguments: vec![life.clone().into()] };
+    if number(call.on(link).await?)? == 0 {
+        return Ok(());
+    }
+    if server.figure("aof_enabled") == 1 && ask(link, redis::cmd("BGREWRITEAOF")).await?.is_some() {
+        tracing::info!("Redis was started on its log; it writes it anew now, should a crash have torn the end");
+    }
+    let mut noted = redis::cmd("SET");
+    noted.arg(note).arg(life);
+    link.send(&noted).await.map_err(failure).map(drop)
 }
 
 /// The answers of all primaries; `None` where one does not let itself be asked.

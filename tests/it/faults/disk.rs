@@ -87,7 +87,7 @@ async fn a_redis_that_ends_by_its_full_disk_has_what_was_acknowledged_when_it_is
 /// acknowledged to RabbitMQ has to come from what was. How many events did not.
 async fn lose_power(aof: Aof, durability: &str, unsynced: u64) -> usize {
     let receiver = Receiver::start(|_| Answer::ok().after(ms(50))).await;
-    let options = Options { aof, notes_syncs: true, ..Options::default() };
+    let options = Options { aof, watched: true, ..Options::default() };
     let (mut redis, rabbit) = tokio::join!(Redis::start(options), Rabbit::shared());
     let site = Site::new(&redis.url(), rabbit.url()).with("RECADERO_DURABILITY", durability);
     let mut process = site.serve().await;

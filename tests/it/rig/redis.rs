@@ -1,6 +1,8 @@
 //! A private Redis.
 
-use std::process::Command;
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -15,7 +17,7 @@ pub fn program() -> String {
     std::env::var("RECADERO_TEST_REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned())
 }
 
-/// The log of writes, until it is rewritten, which takes 64 MB.
+/// The log of writes, until it is written anew: after a restart, or when it has 64 MB.
 const AOF_FILE: &str = "appendonlydir/appendonly.aof.1.incr.aof";
 
 /// What of a write is on disk when Redis answers.
@@ -41,8 +43,10 @@ pub struct Options {
     pub replica_of: Option<u16>,
     /// More of redis-server's arguments, such as `--cluster-enabled`, `yes`.
     pub extra: Vec<String>,
-    /// Notes what of its log is on the disk (see [`Redis::lose_unsynced`]).
-    pub notes_syncs: bool,
+    /// Its log can lose what a machine would lose (see [`Redis::lose_unsynced`] and [`Redis::tear_a_write`]).
+    pub watched: bool,
+    /// Starts from its log as it is, where others repair it first, as docs/operating.md says.
+    pub unrepaired: bool,
 }
 
 /// A private `redis-server` on 127.0.0.1; it ends with this value, or with the test process, whatever ends that.
@@ -132,6 +136,18 @@ impl Redis {
         all - synced
     }
 
+    /// Lets it die in the middle of its next write to its log that has several commands; waits until it has.
+    pub async fn tear_a_write(&mut self) {
+        std::fs::write(self.directory.path().join("tear"), []).unwrap();
+        self.ended().await;
+    }
+
+    /// Whether it has written its log anew since it was started.
+    pub async fn has_a_log_written_anew(&self) -> bool {
+        let info: String = redis::from_redis_value(self.cli(&["INFO", "persistence"]).await).unwrap();
+        !info.contains("aof_rewrites:0") && info.contains("aof_rewrite_in_progress:0")
+    }
+
     /// SIGSTOP: connections stay open, nothing is answered.
     pub fn pause(&mut self) {
         self.running().signal("STOP");
@@ -160,7 +176,26 @@ impl Redis {
         self.server.as_mut().expect("a running Redis")
     }
 
+    /// Takes from the end of its log what a kill left of a script.
+    fn repair(&self) {
+        let manifest = self.directory.path().join("appendonlydir/appendonly.aof.manifest");
+        if !manifest.exists() {
+            return;
+        }
+        // The server's own program, by another name.
+        let mut command = Command::new(program());
+        command.arg0("redis-check-aof").arg("--fix").arg(manifest);
+        let mut check = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        // It asks only where there is something to take, and may have ended before.
+        let _ = check.stdin.take().unwrap().write_all(b"y\n");
+        let said = check.wait_with_output().unwrap();
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stdout));
+    }
+
     async fn launch(&mut self) {
+        if !self.options.unrepaired {
+            self.repair();
+        }
         let mut command = guard::command(self.directory.path(), program());
         command.args(["--bind", "127.0.0.1", "--port"]).arg(self.port().to_string());
         command.arg("--dir").arg(self.directory.path());
@@ -179,13 +214,16 @@ impl Redis {
             command.args(["--replicaof", "127.0.0.1"]).arg(primary.to_string());
         }
         command.args(&self.options.extra);
-        if self.options.notes_syncs {
-            let library = self.directory.path().join("synced.so");
-            let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/rig/synced.c");
+        if self.options.watched {
+            let library = self.directory.path().join("aof.so");
+            let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/rig/aof.c");
             let compiled =
                 Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).status();
             assert!(compiled.unwrap().success(), "cc {source}");
-            command.env("LD_PRELOAD", library).env("SYNCED_NOTE", self.directory.path().join("synced"));
+            command.env("LD_PRELOAD", library);
+            command
+                .env("AOF_SYNCED", self.directory.path().join("synced"))
+                .env("AOF_TEAR", self.directory.path().join("tear"));
         }
         let url = self.url();
         let mut server = Guarded::start("redis-server", command, &self.directory.path().join("log"));

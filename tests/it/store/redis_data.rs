@@ -201,6 +201,42 @@ async fn a_lease_is_of_what_stands_first_in_the_lane() {
 }
 
 #[tokio::test]
+async fn an_event_that_stands_twice_in_its_lane_is_not_its_own_next_for_ever() {
+    let world = World::with_endpoint(&open_redis, "ep_a").await;
+    world.publish(&["twice", "next"]).await;
+    let queue = key("queue:w/ep_a.1.0");
+    let entry = world.server().ask(&["LINDEX", &queue, "0"]).await.expect("LINDEX");
+    let entry: String = redis::from_redis_value(entry).expect("an entry");
+    world.server().ask(&["LPUSH", &queue, &entry]).await.expect("LPUSH");
+
+    let lease = world.lease(&lane("ep_a")).await;
+    let end = world.end(&lease, Outcome::Delivered);
+    assert!(matches!(world.commit(&end).await.after, After::Lost), "one more than the endpoint counts");
+    let delivered = world.deliver_all().await;
+    assert_eq!(delivered.last().map(String::as_str), Some("next"), "{delivered:?}");
+    assert!(delivered.len() <= 3, "{delivered:?}");
+}
+
+#[tokio::test]
+async fn the_sweep_finds_lanes_that_nothing_would_come_to() {
+    let world = World::with_endpoint(&open_redis, "ep_a").await;
+    world.publish(&["a"]).await;
+    world.server().ask(&["ZREM", &key("due:healthy"), "w/ep_a.1.0"]).await.expect("ZREM");
+    assert_eq!(world.due(Pool::Healthy).await, []);
+    world.sweep().await;
+    assert_eq!(world.due(Pool::Healthy).await, [lane("ep_a")]);
+
+    assert_eq!(world.deliver_all().await, ["a"]);
+    let (held, idle) = (key("lane:w/ep_a.1.0"), key("idle"));
+    world.server().ask(&["COPY", &held, &idle]).await.expect("COPY");
+    world.publish(&["b"]).await;
+    world.server().ask(&["COPY", &idle, &held, "REPLACE"]).await.expect("COPY");
+    world.server().ask(&["ZREM", &key("due:healthy"), "w/ep_a.1.0"]).await.expect("ZREM");
+    assert_eq!(world.sweep().await.ready, [lane("ep_a")]);
+    assert_eq!(world.deliver_all().await, ["b"]);
+}
+
+#[tokio::test]
 async fn lanes_held_under_other_plans_are_released_by_the_sweep() {
     let world = World::with_endpoint(&open_redis, "ep_a").await;
     world.publish(&["1", "2"]).await;

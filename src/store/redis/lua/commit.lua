@@ -89,9 +89,16 @@ local function astray(l)
 end
 
 -- The answer to the last commit once more; where that was the next event, its lease is asked for again.
-local function repeated(l, token, version)
+local function repeated(l, token, more, version)
   if l.what ~= 'next' then return {l.what, l.ld, l.lx, l.lms} end
   if l.tk ~= token then return {'lost', l.ld, l.lx} end
+  if l.sq == l.lsq then
+    -- It stands in its lane twice, which nothing we do leads to, and would be its own next one for ever.
+    if not deliver(l) then return astray(l) end
+    l.what = proceed(l, false, token, more)
+    if l.what ~= 'next' then return {l.what, l.ld, l.lx, 0} end
+    return {'next', l.ld, l.lx, leased(l, version)}
+  end
   if blocked(l.ep) then
     put(l, 'held')
     return {'held', l.ld, l.lx}
@@ -108,7 +115,8 @@ local function commit(l, a)
   local e = l.ep
   if not endpoint(e) then return {'gone', 0, 0} end
   lane(l)
-  if l.ltk == token and l.lsq == seq and l.lrd == round and l.lat == attempt then return repeated(l, token, version) end
+  local again = l.ltk == token and l.lsq == seq and l.lrd == round and l.lat == attempt
+  if again then return repeated(l, token, more, version) end
   local current = l.tk == token and l.sq == seq and l.rd == round and l.at + 1 == attempt
   if not current then return {'lost', 0, 0} end
 

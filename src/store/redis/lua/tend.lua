@@ -31,14 +31,21 @@ local function expire_log(e)
   left = left - gone
 end
 
--- Makes ready what is held though it may send.
+-- Makes ready what is held though it may send, and what nothing would ever come to: a lane that is idle with an event, or
+-- has a place in due and is not there. No script leaves one so, but a server may that applied a part of one (see
+-- docs/operating.md), or people who repair.
 local function release(e)
   if blocked(e) then return end
   local oldest = layouts(e)[1].n
   for _, l in ipairs(e.lanes) do
-    if l.layout == oldest and lane(l).st == 'held' then
-      put(l, 'ready', now)
-      l.fresh = true
+    if l.layout == oldest then
+      lane(l)
+      if l.st == 'held' or l.st == 'idle' and has_event(l) then
+        put(l, 'ready', now)
+        l.fresh = true
+      elseif l.un > 0 then
+        call('ZADD', l.su == 1 and SUSPECT or HEALTHY, 'NX', l.un, l.text)
+      end
     end
   end
 end

@@ -1,8 +1,12 @@
-// Loaded into a redis-server: notes, after each sync of its log of writes, how many bytes of it are on the disk. A test
-// that kills the server can then take from the log what a machine that loses power would.
+// Loaded into a redis-server, to do to its log of writes what a machine would that loses power, or a SIGKILL:
+//
+// - After each sync, the file AOF_SYNCED says how many bytes of the log are on the disk. A test that kills the server can
+//   then take the rest away.
+// - When there is a file AOF_TEAR, the next write of several commands ends in its middle, and the server with it.
 
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +27,7 @@ int fdatasync(int fd) {
     struct stat before;
     int known = fstat(fd, &before) == 0;
     int result = (int)syscall(SYS_fdatasync, fd);
-    const char *note = getenv("SYNCED_NOTE");
+    const char *note = getenv("AOF_SYNCED");
     if (result == 0 && known && note != NULL && is_log(fd)) {
         char text[32];
         // Always as long, so that the file is whole at any time.
@@ -33,4 +37,17 @@ int fdatasync(int fd) {
         close(file);
     }
     return result;
+}
+
+// Long enough for more than one command.
+enum { TORN_MIN = 512 };
+
+ssize_t write(int fd, const void *bytes, size_t count) {
+    const char *tear = getenv("AOF_TEAR");
+    if (count >= TORN_MIN && tear != NULL && access(tear, F_OK) == 0 && is_log(fd)) {
+        if (unlink(tear) != 0) abort();
+        syscall(SYS_write, fd, bytes, count / 2);
+        kill(getpid(), SIGKILL);
+    }
+    return syscall(SYS_write, fd, bytes, count);
 }
