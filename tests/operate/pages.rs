@@ -168,6 +168,7 @@ async fn a_retry_and_the_quota_are_told_in_words(kind: Kind) {
     }
     let live = browser.get(&format!("{place}/live?status=enabled")).await;
     assert!(live.text.starts_with("<div id=\"live\"") && !live.head.contains("hx-refresh"), "{live:?}");
+    assert!(live.text.contains("0 % of 1 attempt delivered in 24 hours"), "the charts are part of it: {live:?}");
     service.post(&format!("{endpoint}/disable"), "{}").await;
     let live = browser.get(&format!("{place}/live?status=enabled")).await;
     assert!(live.head.contains("hx-refresh: true"), "{live:?}");

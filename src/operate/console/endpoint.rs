@@ -8,7 +8,6 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
 
-use super::chart::{self, Chart};
 use super::event_names::{self, Choice};
 use super::live::{Asked, Live, live};
 use super::moment::Moment;
@@ -37,9 +36,6 @@ words! {
     edit: "Edit" | "Editar";
     delete: "Delete" | "Eliminar";
     dropped: "Dropped events" | "Eventos descartados";
-    history: "24 hours" | "24 horas";
-    deliveries: "Deliveries and failures by the hour (UTC)" | "Entregas y fallos por hora (UTC)";
-    times: "Response times (ms)" | "Tiempos de respuesta (ms)";
     test: "Test event" | "Evento de prueba";
     test_how: "One sample goes to the endpoint now, signed like any other. It takes no part in the order and does not count in the error quota." |
               "Se envía ahora una muestra al endpoint, firmada como cualquier otra. No participa en el orden ni cuenta en la cuota de errores.";
@@ -75,8 +71,6 @@ struct Shown {
     status_words: &'static str,
     banner: Option<Banner>,
     live: Live,
-    hours: Chart,
-    times: Chart,
     samples: Vec<Choice>,
 }
 
@@ -100,7 +94,6 @@ async fn endpoint(
     let locale = page.locale();
     let endpoint = api.endpoint(&at.workspace, &at.endpoint).await?;
     let live = live(&api, &page, &at.workspace, &endpoint, Asked::of(&params)?).await?;
-    let hours = api.hours(&at.workspace, &at.endpoint).await?;
     let banner = match endpoint.disabled {
         Some(disabled) => Some(banner(&api, &page, &at.workspace, &endpoint, disabled).await?),
         None => None,
@@ -116,8 +109,6 @@ async fn endpoint(
         headers: names.join(", "),
         status: endpoint.status().as_str(),
         status_words: list.status_of(endpoint.status()),
-        hours: chart::hours(locale, &hours, chart::LARGE),
-        times: chart::durations(locale, &hours, chart::BROAD),
         samples: samples.into_iter().filter(|choice| !choice.name.is_empty()).collect(),
         banner,
         live,

@@ -1,4 +1,5 @@
-//! The part of an endpoint's page that renews itself: what it is doing now, the error quota, and the newest attempts.
+//! The part of an endpoint's page that renews itself: what it is doing now, the error quota, the newest attempts, and the
+//! last 24 hours.
 //!
 //! It is asked for again every two seconds rather than pushed: a page that somebody left open costs a few reads, holds no
 //! connection, and misses nothing after a pause. Where the endpoint's state has changed, the whole page is loaded anew,
@@ -15,6 +16,7 @@ use axum::response::Response;
 use axum::routing::get;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::chart::{self, Chart};
 use super::moment::{Age, Moment};
 use super::page::{Page, show};
 use super::quota::{Quota, quota};
@@ -43,6 +45,9 @@ words! {
     held_disabled: "Nothing is sent, since the webhook is disabled." | "No se envía nada, porque el webhook está deshabilitado.";
     held_paused: "Nothing is sent, since the plan does not include webhooks." |
                  "No se envía nada, porque el plan no incluye webhooks.";
+    history: "24 hours" | "24 horas";
+    deliveries: "Deliveries and failures by the hour (UTC)" | "Entregas y fallos por hora (UTC)";
+    times: "Response times (ms)" | "Tiempos de respuesta (ms)";
     log: "Attempts" | "Intentos";
     no_rows: "No attempts yet." | "Aún no hay intentos.";
     no_rows_found: "No attempts like these." | "No hay intentos así.";
@@ -128,6 +133,8 @@ pub struct Live {
     types: Vec<(String, String)>,
     rows: Vec<Row>,
     next: Option<String>,
+    hours: Chart,
+    times: Chart,
 }
 
 impl HtmlSafe for Live {}
@@ -173,6 +180,7 @@ pub async fn live(
     let filter =
         Filter { outcome: outcome.as_deref(), event_type: event_type.as_deref(), event_id: event_id.as_deref() };
     let rows = api.attempts(workspace, &endpoint.id, &filter, asked.before, ROWS + 1).await?;
+    let hours = api.hours(workspace, &endpoint.id).await?;
     let words = Words(page.locale());
     let endpoints = format!("{}/workspaces/{workspace}/endpoints", page.base());
     let place = format!("{endpoints}/{}", endpoint.id);
@@ -193,6 +201,8 @@ pub async fn live(
         types: types(page, &api.event_types),
         rows: rows.data,
         next: rows.next_cursor,
+        hours: chart::hours(page.locale(), &hours, chart::LARGE),
+        times: chart::durations(page.locale(), &hours, chart::BROAD),
         words,
         endpoints,
         place,
