@@ -7,6 +7,7 @@
 //! - `plan`: which events there are, and who hears them;
 //! - `load` publishes, `receiver` receives, `tally` checks;
 //! - `service`: the service under measurement, `forwarder`: what it is compared with, `run`: one run of either;
+//! - `joining`: a process that comes while it is measured;
 //! - `readers`: people at the console meanwhile;
 //! - `waiting`: events that wait in other lanes meanwhile;
 //! - `usage`, `report`, `comparison`: what it cost.
@@ -15,6 +16,7 @@
 
 mod comparison;
 pub mod forwarder;
+mod joining;
 mod load;
 mod plan;
 mod readers;
@@ -101,6 +103,10 @@ pub struct Load {
     /// Processes of `recadero serve`
     #[arg(long, default_value_t = Self::default().processes, value_parser = clap::value_parser!(u16).range(1..=16))]
     processes: u16,
+    /// Seconds into a filled queue's draining after which one more process comes; tells how fast it gets its share of the
+    /// lanes
+    #[arg(long, value_name = "SECONDS", conflicts_with_all = ["rate", "processes", "limit"], value_parser = clap::value_parser!(u32).range(1..=3600))]
+    joins_after: Option<u32>,
     /// Share of the endpoints that never answer, such as 0.2; events for them are neither waited for nor counted. With
     /// --rate all begin to hang at once, and the first second is told apart
     #[arg(long, default_value_t = Self::default().hanging)]
@@ -127,6 +133,7 @@ impl Default for Load {
             rate: 0,
             waiting: 0,
             processes: 1,
+            joins_after: None,
             hanging: 0.0,
             failing: 0.0,
             readers: 0,
@@ -144,7 +151,7 @@ impl Load {
 impl fmt::Display for Load {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { endpoints, active, events, payload, lanes, fan_out, workspaces, rate, .. } = self;
-        let Self { waiting, processes, hanging, failing, readers, .. } = self;
+        let Self { waiting, processes, joins_after, hanging, failing, readers, .. } = self;
         let endpoints = active.map_or(endpoints.to_string(), |active| format!("{active} active ones of {endpoints}"));
         write!(
             f,
@@ -159,6 +166,9 @@ impl fmt::Display for Load {
         }
         if *processes > 1 {
             write!(f, "{processes} processes; ")?;
+        }
+        if let Some(seconds) = joins_after {
+            write!(f, "one more process comes after {seconds} s; ")?;
         }
         match rate {
             0 => write!(f, "a filled queue is drained"),

@@ -63,6 +63,16 @@ async fn people_look_at_the_console_meanwhile() {
 }
 
 #[tokio::test]
+async fn a_process_that_comes_later_gets_a_share_of_the_lanes_and_loses_no_order() {
+    let report = bench(&["--events", "20000", "--workspaces", "50", "--joins-after", "1"]).await;
+    assert_eq!(report["order"]["right"], true);
+    assert_eq!(report["deliveries"], 20_000);
+    let share = report["joined"]["share"].as_f64().unwrap_or_else(|| panic!("{report}"));
+    assert!(share > 0.1 && share < 0.9, "{report}");
+    assert!(report["joined"]["seconds"].as_f64() > Some(0.0), "{report}");
+}
+
+#[tokio::test]
 async fn the_limit_is_a_forwarder_beside_it_in_turns() {
     let comparison = bench(&["--limit", "--turns", "1", "--events", "3000"]).await;
     let rate = |who: &str| comparison[who][0]["deliveries_per_second"].as_f64().unwrap();

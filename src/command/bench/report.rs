@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::Load;
+use super::joining::Joined;
 use super::run::Subject;
 use super::tally::Counts;
 use super::usage::{Memory, Scripts};
@@ -48,6 +49,8 @@ pub struct Report {
     service_resident_max_bytes: Option<u64>,
     /// With --readers: how often they were shown a page, by the second.
     pages_per_second: Option<f64>,
+    /// With --joins-after.
+    joined: Option<Joined>,
     order: Order,
 }
 
@@ -120,6 +123,7 @@ impl Report {
             service_resident_bytes: to.resident,
             service_resident_max_bytes: to.resident_max,
             pages_per_second: to.shown.map(|shown| (shown - from.shown.unwrap_or(0)) as f64 / seconds.max(1e-6)),
+            joined: None,
             order: Order {
                 // The forwarder promises no order.
                 right: counts.is_complete() && (counts.disordered == 0 || subject == Subject::Forwarder),
@@ -130,6 +134,11 @@ impl Report {
                 unknown: counts.unknown,
             },
         }
+    }
+
+    /// With how a process fared that came meanwhile.
+    pub fn with(self, joined: Option<Joined>) -> Self {
+        Self { joined, ..self }
     }
 
     /// Deliveries per second.
@@ -230,6 +239,12 @@ impl fmt::Display for Report {
         }
         if let Some(pages) = self.pages_per_second {
             writeln!(f, "pages of the console    {pages:.1} per second")?;
+        }
+        if let Some(Joined { share, seconds }) = self.joined {
+            writeln!(
+                f,
+                "one more process        makes {share:.2} of all, and nine tenths of that after {seconds:.1} s"
+            )?;
         }
         let right = if order.right { "right" } else { "WRONG" };
         write!(f, "order and loss          {right}: {} of {} arrived", order.expected - order.lost, order.expected)?;

@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use tokio_util::sync::CancellationToken;
 
 use super::Load;
+use super::joining::{self, Watch};
 use super::load::Publisher;
 use super::plan::Plan;
 use super::readers::{Console, Readers};
@@ -78,6 +79,7 @@ impl Run {
             name,
             clock: Clock::system(),
             rabbitmq: self.rabbitmq.map(Process),
+            ops: service::FREE,
             served: None,
             console,
             readers: None,
@@ -103,6 +105,8 @@ struct Measuring<'a> {
     name: String,
     clock: Clock,
     rabbitmq: Option<Process>,
+    /// Where the first process can be asked.
+    ops: SocketAddr,
     served: Option<Served>,
     console: Option<Console>,
     readers: Option<Readers>,
@@ -119,12 +123,17 @@ impl Measuring<'_> {
         let memory = self.prepare(place, receivers, &mut redis).await?;
         let publisher = Publisher::connect(amqp_url, &self.name, self.run.plan).await?;
 
+        let mut joined = None;
         let from = if self.run.load.rate == 0 {
             publisher.fill(0..events).await?;
             publisher.finish().await?;
             let from = self.read(&tally, &mut redis).await?;
             self.served = Some(self.start(place, receivers, amqp_url)?);
+            let watch = self.join().await?;
             self.arrive(&tally, self.run.plan.deliveries(events)?).await?;
+            if let Some(watch) = watch {
+                joined = watch.end().await?;
+            }
             Reading { service: Some(Duration::ZERO), ..from }
         } else {
             self.served = Some(self.start(place, receivers, amqp_url)?);
@@ -144,7 +153,7 @@ impl Measuring<'_> {
         };
         tokio::time::sleep(SETTLE).await;
         let to = self.read(&tally, &mut redis).await?;
-        Ok(Report::new(self.run.load, self.subject, &tally.counts(), &from, &to, memory))
+        Ok(Report::new(self.run.load, self.subject, &tally.counts(), &from, &to, memory).with(joined))
     }
 
     /// Sets everything up that is there before the first event, and sees what that takes of Redis's memory.
@@ -164,15 +173,29 @@ impl Measuring<'_> {
         })
     }
 
-    fn start(&self, place: &Place, receivers: SocketAddr, amqp_url: &str) -> anyhow::Result<Served> {
+    fn start(&mut self, place: &Place, receivers: SocketAddr, amqp_url: &str) -> anyhow::Result<Served> {
         let load = &self.run.load;
         match self.subject {
-            Subject::Service => Served::service(&self.serve, load.processes),
+            Subject::Service => {
+                if load.joins_after.is_some() {
+                    self.ops = joining::free_address()?;
+                }
+                Served::service(&self.serve, self.ops, load.processes)
+            }
             Subject::Forwarder => {
                 let endpoints = load.active.unwrap_or(load.endpoints);
                 Served::forwarder(amqp_url, &place.queue(), receivers, endpoints, self.run.at_once)
             }
         }
+    }
+
+    /// Lets another process come, if one is to.
+    async fn join(&mut self) -> anyhow::Result<Option<Watch>> {
+        let (Some(served), Some(after)) = (&mut self.served, self.run.load.joins_after) else { return Ok(None) };
+        let second = joining::free_address()?;
+        tokio::time::sleep(Duration::from_secs(after.into())).await;
+        served.add_service(&self.serve, second)?;
+        Watch::start([self.ops, second], self.clock.clone()).map(Some)
     }
 
     /// Waits for deliveries, unless who delivers ends before.

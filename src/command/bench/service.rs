@@ -1,7 +1,7 @@
 //! The service under measurement: workspaces and endpoints in its store, the process itself, and what is left of it.
 
 use std::ffi::OsStr;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::{ExitStatus, Stdio};
 
 use anyhow::{Context, ensure};
@@ -25,6 +25,9 @@ use crate::store::redis::RedisStore;
 /// Endpoints are set side by side, by workspace; this many workspaces at once.
 const WORKSPACES_AT_ONCE: usize = 64;
 
+/// Any port that is free.
+pub const FREE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
 /// The options of the service: those that were given, but in a place of its own, and patient with what is measured.
 pub fn options(given: ServeOptions, name: &str, plan: &Plan) -> ServeOptions {
     let event_types = plan.event_types().map(|event_type| event_type.to_string()).collect::<Vec<_>>().join(",");
@@ -34,7 +37,6 @@ pub fn options(given: ServeOptions, name: &str, plan: &Plan) -> ServeOptions {
         ("amqp-queues", "1"),
         ("declare", "true"),
         ("redis-prefix", name),
-        ("ops-addr", "127.0.0.1:0"),
         ("extra-event-types", event_types.as_str()),
         ("max-event-bytes", "16MiB"),
         ("max-endpoints", "100000"),
@@ -156,6 +158,11 @@ fn now_ms(clock: &Clock) -> anyhow::Result<u64> {
     Ok(u64::try_from(clock.unix().as_millis())?)
 }
 
+/// The same options for a process that can be asked at this address.
+fn at(options: &ServeOptions, ops: SocketAddr) -> ServeOptions {
+    options.clone().with([("ops-addr", ops.to_string().as_str())])
+}
+
 /// Running processes that deliver; dropping it kills them.
 pub struct Served {
     children: Vec<Child>,
@@ -163,10 +170,21 @@ pub struct Served {
 }
 
 impl Served {
-    /// Starts this very program as the service, so many times.
-    pub fn service(options: &ServeOptions, processes: u16) -> anyhow::Result<Self> {
-        let started = (0..processes).map(|_| start("serve", [], options.environment()));
-        Self::of(started.collect::<anyhow::Result<_>>()?)
+    /// Starts this very program as the service, so many times; the first can be asked at this address.
+    pub fn service(options: &ServeOptions, ops: SocketAddr, processes: u16) -> anyhow::Result<Self> {
+        let mut served = Self::of(vec![start("serve", [], at(options, ops).environment())?])?;
+        for _ in 1..processes {
+            served.add_service(options, FREE)?;
+        }
+        Ok(served)
+    }
+
+    /// Starts one more, where it can be asked at this address.
+    pub fn add_service(&mut self, options: &ServeOptions, ops: SocketAddr) -> anyhow::Result<()> {
+        let child = start("serve", [], at(options, ops).environment())?;
+        self.processes.extend(child.id().map(Process));
+        self.children.push(child);
+        Ok(())
     }
 
     /// Starts it as the bare forwarder.
