@@ -11,7 +11,7 @@ use recadero::decide::policy::Policy;
 use recadero::decide::retry::Next;
 use recadero::decide::route;
 use recadero::observe::signal::Signals;
-use recadero::store::lanes::{After, Append, Claim, Commit, Lease, Token, Want};
+use recadero::store::lanes::{After, Append, Claim, Commit, Intake, Lease, Token, Want};
 use recadero::store::records::AttemptRow;
 use recadero::store::redis::RedisStore;
 use recadero::store::{Lanes, Records};
@@ -25,6 +25,7 @@ const EVENTS: usize = 32_000;
 const GROUP_APPENDED: usize = 64;
 const GROUP_COMMITTED: usize = 8;
 const BODY_BYTES: usize = 1_024;
+const ROUNDS: usize = 2_000;
 
 /// Microseconds of the server's processor used so far, and bytes of its memory in use.
 async fn used(server: &RedisServer) -> (f64, f64) {
@@ -89,6 +90,53 @@ fn end(lease: &Lease) -> Commit {
     }
 }
 
+/// What it costs where nothing waits: each event finds its lane idle and leaves it so.
+async fn cost_of_idle_lanes(
+    server: &RedisServer,
+    store: &RedisStore,
+    intake: &dyn Intake,
+    routed: u64,
+    lanes: &[LaneId],
+) {
+    let (mut look_us, mut append_us, mut claim_us, mut commit_us) = (0.0, 0.0, 0.0, 0.0);
+    for round in 1..=ROUNDS {
+        let events: Vec<Append> = (0..lanes.len())
+            .map(|lane| event(round * 1_000_000 + lane * 1_000 + lanes.len(), routed, &lanes[lane..=lane]))
+            .collect();
+        let look = used(server).await.0;
+        let before = used(server).await.0;
+        assert_eq!(intake.append(home("w"), &events).await.expect("append").ready.len(), lanes.len());
+        let appended = used(server).await.0;
+        let wants: Vec<_> =
+            lanes.iter().map(|lane| Want { lane: lane.clone(), token: Token(round as u64), config: None }).collect();
+        let claims = store.claim(home("w"), &wants).await.expect("claim");
+        let claimed = used(server).await.0;
+        let ends: Vec<_> = claims
+            .iter()
+            .map(|claim| match claim {
+                Claim::Leased(lease) => end(lease),
+                other => panic!("the lane is due, but: {other:?}"),
+            })
+            .collect();
+        let committed = store.commit(home("w"), &ends).await.expect("commit");
+        assert!(committed.iter().all(|committed| matches!(committed.after, After::Idle)));
+        let done = used(server).await.0;
+        look_us += before - look;
+        append_us += appended - before;
+        claim_us += claimed - appended;
+        commit_us += done - claimed;
+    }
+    // Looking costs too.
+    let each = |us: f64| (us - look_us) / (ROUNDS * lanes.len()) as f64;
+    println!(
+        "idle lanes, {} at once: append {:.1}, claim {:.1}, commit {:.1} us of CPU per event",
+        lanes.len(),
+        each(append_us),
+        each(claim_us),
+        each(commit_us)
+    );
+}
+
 #[tokio::test]
 #[ignore = "a measurement, not a promise"]
 async fn what_an_event_costs_redis() {
@@ -142,6 +190,9 @@ async fn what_an_event_costs_redis() {
     assert_eq!(delivered, EVENTS);
     let committed = used(&server).await;
     println!("commit: {:.1} us of CPU per event in groups of {GROUP_COMMITTED}", per_event(claimed.0, committed.0));
+    for group in [1, 8, 32] {
+        cost_of_idle_lanes(&server, &store, &*intake, routing.version, &lanes[..group]).await;
+    }
     let stats = server.ask(&["INFO", "commandstats"]).await.expect("INFO");
     let stats: String = redis::from_redis_value(stats).expect("a text");
     println!("{stats}");
