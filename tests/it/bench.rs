@@ -68,7 +68,7 @@ async fn a_process_that_comes_later_gets_a_share_of_the_lanes_and_loses_no_order
     assert_eq!(report["order"]["right"], true);
     assert_eq!(report["deliveries"], 20_000);
     let share = report["joined"]["share"].as_f64().unwrap_or_else(|| panic!("{report}"));
-    assert!(share > 0.1 && share < 0.9, "{report}");
+    assert!(share > 0.0 && share < 1.0, "{report}");
     assert!(report["joined"]["seconds"].as_f64() > Some(0.0), "{report}");
 }
 
