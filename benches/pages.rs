@@ -162,7 +162,7 @@ async fn bring_trouble(store: Arc<dyn Store>, number: usize) {
             outcome: Outcome::Failed(Reason::Status),
             next: Next::RetryAfter(Duration::from_secs(90)),
             more: false,
-            ..delivered(&lane(index), &lease)
+            ..delivered(&lease)
         };
         store.commit(partition, &[failed]).await.unwrap();
     }
@@ -182,7 +182,7 @@ fn event(id: String, workspace: &WorkspaceId, routing_version: u64, lane: &LaneI
 }
 
 /// The end of an attempt that delivered.
-fn delivered(lane: &LaneId, lease: &Lease) -> Commit {
+fn delivered(lease: &Lease) -> Commit {
     let row = AttemptRow {
         event_id: lease.event.id.clone(),
         event_type: lease.event.event_type.clone(),
@@ -194,20 +194,7 @@ fn delivered(lane: &LaneId, lease: &Lease) -> Commit {
         signed_ms: 0,
         resend: false,
     };
-    Commit {
-        lane: lane.clone(),
-        token: lease.token,
-        seq: lease.seq,
-        round: lease.round,
-        attempt: lease.attempt,
-        generation: lease.generation,
-        outcome: Outcome::Delivered,
-        next: Next::Drop,
-        ended_ago: Duration::ZERO,
-        row: Arc::new(row),
-        more: true,
-        config: lease.config.clone(),
-    }
+    Commit::of(lease, row, Next::Drop)
 }
 
 /// Delivers so many events to a workspace's first endpoint.
@@ -224,7 +211,7 @@ async fn fill_log(store: Arc<dyn Store>, number: usize) {
         panic!("no lease")
     };
     loop {
-        let commit = delivered(&lane, &lease);
+        let commit = delivered(&lease);
         match store.commit(partition, &[commit]).await.unwrap().remove(0).after {
             After::Next(next) => lease = next,
             _ => return,

@@ -144,20 +144,7 @@ fn commit(lease: &Lease, ended: &Ended, more: bool) -> Commit {
         signed_ms: millis(ended.signed_at),
         resend: lease.event.resend,
     };
-    Commit {
-        lane: lease.lane.clone(),
-        token: lease.token,
-        seq: lease.seq,
-        round: lease.round,
-        attempt: lease.attempt,
-        generation: lease.generation,
-        outcome: ended.outcome,
-        next: ended.next,
-        ended_ago: Duration::ZERO,
-        row: Arc::new(row),
-        more,
-        config: lease.config.clone(),
-    }
+    Commit { more, ..Commit::of(lease, row, ended.next) }
 }
 
 fn millis(span: Duration) -> u64 {

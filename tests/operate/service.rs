@@ -289,28 +289,22 @@ impl Service {
         let claimed = self.store.claim(partition, &[want]).await.unwrap();
         let Claim::Leased(lease) = &claimed[0] else { panic!("{claimed:?}") };
         let commit = Commit {
-            lane,
-            token: lease.token,
-            seq: lease.seq,
-            round: lease.round,
-            attempt: lease.attempt,
-            generation: lease.generation,
-            outcome,
-            next,
-            ended_ago: Duration::ZERO,
-            row: Arc::new(AttemptRow {
-                event_id: lease.event.id.clone(),
-                event_type: lease.event.event_type.clone(),
-                attempt: lease.attempt,
-                duration_ms: 12,
-                outcome,
-                status: Some(if outcome == Outcome::Delivered { 200 } else { 500 }),
-                excerpt: "oh".to_owned(),
-                signed_ms: START_MS,
-                resend: false,
-            }),
             more: false,
-            config: Arc::clone(&lease.config),
+            ..Commit::of(
+                lease,
+                AttemptRow {
+                    event_id: lease.event.id.clone(),
+                    event_type: lease.event.event_type.clone(),
+                    attempt: lease.attempt,
+                    duration_ms: 12,
+                    outcome,
+                    status: Some(if outcome == Outcome::Delivered { 200 } else { 500 }),
+                    excerpt: "oh".to_owned(),
+                    signed_ms: START_MS,
+                    resend: false,
+                },
+                next,
+            )
         };
         self.store.commit(partition, &[commit]).await.unwrap();
     }

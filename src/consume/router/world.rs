@@ -1,7 +1,6 @@
 //! What the router's tests stand on: a broker and a store, what may go wrong between them, and what came of it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
@@ -125,7 +124,7 @@ impl World {
         let mut ids = Vec::new();
         loop {
             ids.push(lease.event.id.to_string());
-            let row = Arc::new(AttemptRow {
+            let row = AttemptRow {
                 event_id: lease.event.id.clone(),
                 event_type: lease.event.event_type.clone(),
                 attempt: lease.attempt,
@@ -135,21 +134,8 @@ impl World {
                 excerpt: String::new(),
                 signed_ms: 0,
                 resend: false,
-            });
-            let commit = Commit {
-                lane: lease.lane.clone(),
-                token: lease.token,
-                seq: lease.seq,
-                round: lease.round,
-                attempt: lease.attempt,
-                generation: lease.generation,
-                outcome: Outcome::Delivered,
-                next: Next::Drop,
-                ended_ago: Duration::ZERO,
-                row,
-                more: true,
-                config: Arc::clone(&lease.config),
             };
+            let commit = Commit::of(&lease, row, Next::Drop);
             let committed = self.memory.commit(partition, &[commit]).await.unwrap();
             match committed.into_iter().next().unwrap().after {
                 After::Next(next) => lease = next,

@@ -249,7 +249,7 @@ async fn change(page: Page, at: AtEndpoint, State(api): State<Arc<Api>>, posted:
                 events: Some(filled.events.clone()),
                 description: Some(filled.description.clone()),
                 lanes: Some(lanes),
-                headers: Some(Some(headers)).filter(|it| it.as_ref().is_some_and(|it| !it.is_empty())),
+                headers: (!headers.is_empty()).then_some(Some(headers)),
             };
             api.change_endpoint(&at.workspace, &at.endpoint, &IfMatch::version(version), patch).await
         }

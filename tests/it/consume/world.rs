@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use recadero::clock::Clock;
@@ -123,20 +122,7 @@ fn delivery(lease: &Lease) -> Commit {
         signed_ms: 0,
         resend: false,
     };
-    Commit {
-        lane: lease.lane.clone(),
-        token: lease.token,
-        seq: lease.seq,
-        round: lease.round,
-        attempt: lease.attempt,
-        generation: lease.generation,
-        outcome: Outcome::Delivered,
-        next: Next::Drop,
-        ended_ago: Duration::ZERO,
-        row: Arc::new(row),
-        more: true,
-        config: Arc::clone(&lease.config),
-    }
+    Commit::of(lease, row, Next::Drop)
 }
 
 /// A running router. Its connections end with it.

@@ -1,9 +1,6 @@
 //! What an event costs Redis. Not a promise, so it is run by hand:
 //! `cargo test --features testing --test it -- --ignored --nocapture what_an_event_costs_redis`
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use bytes::Bytes;
 use recadero::decide::attempt::Outcome;
 use recadero::decide::ids::{EventType, LaneId, Partition};
@@ -64,17 +61,9 @@ fn body(number: usize) -> Bytes {
 }
 
 fn end(lease: &Lease) -> Commit {
-    Commit {
-        lane: lease.lane.clone(),
-        token: lease.token,
-        seq: lease.seq,
-        round: lease.round,
-        attempt: lease.attempt,
-        generation: lease.generation,
-        outcome: Outcome::Delivered,
-        next: Next::Drop,
-        ended_ago: Duration::ZERO,
-        row: Arc::new(AttemptRow {
+    Commit::of(
+        lease,
+        AttemptRow {
             event_id: lease.event.id.clone(),
             event_type: lease.event.event_type.clone(),
             attempt: lease.attempt,
@@ -84,10 +73,9 @@ fn end(lease: &Lease) -> Commit {
             excerpt: String::new(),
             signed_ms: 1_767_225_600_000,
             resend: false,
-        }),
-        more: true,
-        config: lease.config.clone(),
-    }
+        },
+        Next::Drop,
+    )
 }
 
 /// What it costs where nothing waits: each event finds its lane idle and leaves it so.

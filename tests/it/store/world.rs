@@ -244,17 +244,9 @@ impl World {
 
     /// The commit of an attempt that ended just now, by a worker who would go on.
     pub fn end(&self, lease: &Lease, outcome: Outcome) -> Commit {
-        Commit {
-            lane: lease.lane.clone(),
-            token: lease.token,
-            seq: lease.seq,
-            round: lease.round,
-            attempt: lease.attempt,
-            generation: lease.generation,
-            outcome,
-            next: retry::after_failure(lease.attempt, &self.policy.retry_delays),
-            ended_ago: Duration::ZERO,
-            row: Arc::new(AttemptRow {
+        Commit::of(
+            lease,
+            AttemptRow {
                 event_id: lease.event.id.clone(),
                 event_type: lease.event.event_type.clone(),
                 attempt: lease.attempt,
@@ -264,10 +256,9 @@ impl World {
                 excerpt: "what came back".to_owned(),
                 signed_ms: self.time.now_ms(),
                 resend: lease.event.resend,
-            }),
-            more: true,
-            config: lease.config.clone(),
-        }
+            },
+            retry::after_failure(lease.attempt, &self.policy.retry_delays),
+        )
     }
 
     /// Delivers everything that can be claimed now, lane by lane; answers with the events in the order they went out.
