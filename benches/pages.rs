@@ -21,7 +21,7 @@ use recadero::decide::attempt::{Outcome, Reason};
 use recadero::decide::ids::{EndpointId, EventId, EventType, LaneId, Partition, WorkspaceId};
 use recadero::decide::retry::Next;
 use recadero::store::Store;
-use recadero::store::lanes::{After, Append, Claim, Commit, Lease, Token, Want};
+use recadero::store::lanes::{After, Append, Claim, Commit, Lease, Offer, Token, Want};
 use recadero::store::records::{AttemptRow, Config, Put, SigningSecret, Workspace};
 use service::{Kind, PARTITIONS, Service, TOKEN};
 
@@ -152,7 +152,7 @@ async fn bring_trouble(store: Arc<dyn Store>, number: usize) {
     let routing_version = store.routing(&workspace).await.unwrap().version;
     let event = |index: u16| event(format!("{number}-{index}"), &workspace, routing_version, &lane(index));
     let events: Vec<_> = (0..LANES_MAX).map(event).collect();
-    store.intake().await.unwrap().append(partition, &events).await.unwrap();
+    store.intake().await.unwrap().append(partition, &events, Offer::NONE).await.unwrap();
     for index in 0..RETRIED {
         let want = Want { lane: lane(index), token: Token(1), config: None };
         let Some(Claim::Leased(lease)) = store.claim(partition, &[want]).await.unwrap().pop() else {
@@ -205,7 +205,7 @@ async fn fill_log(store: Arc<dyn Store>, number: usize) {
     let routing_version = store.routing(&workspace).await.unwrap().version;
     let event = |id: usize| event(id.to_string(), &workspace, routing_version, &lane);
     let events: Vec<_> = (0..LOG_ROWS).map(event).collect();
-    store.intake().await.unwrap().append(partition, &events).await.unwrap();
+    store.intake().await.unwrap().append(partition, &events, Offer::NONE).await.unwrap();
     let want = Want { lane: lane.clone(), token: Token(1), config: None };
     let Some(Claim::Leased(mut lease)) = store.claim(partition, &[want]).await.unwrap().pop() else {
         panic!("no lease")

@@ -9,9 +9,9 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::consume::router::{self, Router};
 use crate::consume::standing::Standing;
-use crate::consume::{Broker, Publisher, Wake};
+use crate::consume::{Broker, Held, Publisher, Wake};
 use crate::decide::event_types::EventTypes;
-use crate::decide::ids::LaneId;
+use crate::decide::ids::{LaneId, Partition};
 use crate::decide::policy::Policy;
 use crate::deliver::announce::Announcer;
 use crate::deliver::members::Members;
@@ -84,6 +84,10 @@ struct Announced(Announcer);
 impl Wake for Announced {
     fn wake(&self, lanes: Vec<LaneId>) {
         self.0.announce(lanes);
+    }
+
+    fn hold(&self, partition: Partition, lanes: Vec<LaneId>) -> Option<Box<dyn Held>> {
+        self.0.hold(partition, lanes)
     }
 }
 

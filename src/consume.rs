@@ -27,7 +27,8 @@ use lapin::types::{AMQPValue, ShortString};
 
 pub use crate::decide::event::Header;
 use crate::decide::event::{Published, Rejection};
-use crate::decide::ids::{EventId, EventType, LaneId, WorkspaceId};
+use crate::decide::ids::{EventId, EventType, LaneId, Partition, WorkspaceId};
+use crate::store::lanes::{Granted, Offer};
 
 /// The header that names the workspace (contract, section 2).
 pub const WORKSPACE_HEADER: &str = "workspace_id";
@@ -100,6 +101,20 @@ pub trait Publisher: Send + Sync {
 pub trait Wake: Send + Sync {
     /// Hands the lanes over; must not wait.
     fn wake(&self, lanes: Vec<LaneId>);
+
+    /// Holds working places for those lanes of a partition that an append finds idle, if there is anybody to work on
+    /// them at once; must not wait.
+    fn hold(&self, partition: Partition, lanes: Vec<LaneId>) -> Option<Box<dyn Held>>;
+}
+
+/// Working places held for one append. To drop them is to say that its answer was not heard: what it may have leased is
+/// put back then.
+pub trait Held: Send + Sync {
+    /// What the append is offered.
+    fn offer(&self) -> Offer;
+
+    /// Hands over what it leased.
+    fn granted(self: Box<Self>, granted: Vec<Granted>);
 }
 
 /// The place of a message in its subscription, rising.

@@ -23,7 +23,7 @@ use crate::decide::policy::Plans;
 use crate::decide::route;
 use crate::observe::signal::{Signal, Signals};
 use crate::observe::trace::{Begun, Traces};
-use crate::store::lanes::{Append, Intake, Taken};
+use crate::store::lanes::{Append, Intake, Offer, Taken};
 use crate::store::{Result, StoreError};
 
 /// The most bytes of body in one call to the store; a single larger event goes alone.
@@ -201,7 +201,13 @@ impl Routes<'_> {
             let call = &rest[..if singly { 1 } else { fitting(rest) }];
             let appends: Vec<Append> = call.iter().map(|routable| self.route(&routable.event)).collect();
             let asked: Vec<bool> = call.iter().map(|routable| routable.asked.swap(true, Ordering::Relaxed)).collect();
-            let answer = intake.append(first.partition, &appends).await?;
+            let lanes = appends.iter().flat_map(|append| &append.lanes).cloned().collect();
+            let held = self.wake.hold(first.partition, lanes);
+            let offer = held.as_ref().map_or(Offer::NONE, |held| held.offer());
+            let answer = intake.append(first.partition, &appends, offer).await?;
+            if let Some(held) = held {
+                held.granted(answer.granted);
+            }
             let taken = answer.taken.len();
             for (((routable, append), again), taken) in call.iter().zip(&appends).zip(&asked).zip(answer.taken) {
                 let _ = routable.done.set(Done { taken, lanes: append.lanes.len(), again: *again });

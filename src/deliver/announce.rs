@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::members::Members;
 use super::scheduler::Waker;
+use crate::consume::Held;
 use crate::decide::ids::{LaneId, Partition};
 use crate::store::Store;
 
@@ -42,6 +43,11 @@ impl Announcer {
             }
         });
         Self { members, local, partitions, others }
+    }
+
+    /// Holds places of this process's deliverer for lanes that are about to be filled.
+    pub fn hold(&self, partition: Partition, lanes: Vec<LaneId>) -> Option<Box<dyn Held>> {
+        self.local.as_ref()?.hold(partition, lanes)
     }
 
     /// Announces lanes.

@@ -1,5 +1,6 @@
 //! What the scheduler asks of the store: which lanes are due, and leases on them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -8,7 +9,7 @@ use super::Tools;
 use super::worker::{BEGIN_WITHIN, Shared};
 use crate::decide::ids::{LaneId, Partition};
 use crate::store::StoreError;
-use crate::store::lanes::{Claim, Pool, Want};
+use crate::store::lanes::{Claim, Pool, Token, Want};
 
 /// How late another process's oldest due lane must be before this one helps itself to it.
 const HELP_AFTER: Duration = Duration::from_millis(200);
@@ -19,7 +20,7 @@ const POLLS_AT_ONCE_MAX: usize = 32;
 /// How often a claim is repeated before its lanes are left to the next poll.
 const CLAIM_TRIES_MAX: u32 = 3;
 
-/// How often, and how long apart, an unheard lease is put back; together about as long as a lease.
+/// How often, and how long apart, unheard leases are put back; together about as long as a lease.
 const FORGET_TRIES_MAX: u32 = 15;
 const FORGET_AGAIN: Duration = Duration::from_secs(1);
 
@@ -91,17 +92,21 @@ pub async fn claim(shared: &Shared, partition: Partition, wants: &[Want], asked:
         }
         tokio::time::sleep(CLAIM_AGAIN).await;
     }
-    tokio::spawn(forget(shared.tools.clone(), partition, wants.to_vec()));
+    let leases = wants.iter().map(|want| (want.lane.clone(), want.token)).collect();
+    tokio::spawn(forget(shared.tools.clone(), partition, leases));
     Vec::new()
 }
 
 /// The store may have given leases that nobody heard of: puts them back when it answers again, or leaves them to end.
-async fn forget(tools: Tools, partition: Partition, wants: Vec<Want>) {
-    for want in wants {
-        for _ in 0..FORGET_TRIES_MAX {
-            match tools.store.give_back(partition, &want.lane, want.token).await {
-                Ok(()) | Err(StoreError::Refused(_)) => break,
-                Err(_) => tokio::time::sleep(FORGET_AGAIN).await,
+pub async fn forget(tools: Tools, partition: Partition, leases: Vec<(LaneId, Token)>) {
+    let mut tries = 0;
+    for (lane, token) in leases {
+        while let Err(error) = tools.store.give_back(partition, &lane, token).await {
+            tries += 1;
+            match error {
+                StoreError::Refused(_) => break,
+                _ if tries >= FORGET_TRIES_MAX => return,
+                _ => tokio::time::sleep(FORGET_AGAIN).await,
             }
         }
     }
@@ -120,13 +125,20 @@ async fn claim_singly(shared: &Shared, partition: Partition, wants: &[Want]) -> 
     claims
 }
 
+/// What was leased.
+pub fn leases(claims: &[Claim]) -> Vec<(LaneId, Token)> {
+    let leased = claims.iter().filter_map(|claim| match claim {
+        Claim::Leased(lease) => Some((lease.lane.clone(), lease.token)),
+        Claim::Held | Claim::Taken => None,
+    });
+    leased.collect()
+}
+
 /// Puts back what was leased and will not be used.
-pub async fn give_back_all(shared: &Shared, claims: Vec<Claim>) {
-    for claim in claims {
-        if let Claim::Leased(lease) = claim {
-            let partition = Partition::of(&lease.lane.workspace, shared.partitions);
-            // Should this be lost, the lease's end brings the lane back.
-            let _ = shared.tools.store.give_back(partition, &lease.lane, lease.token).await;
-        }
+pub async fn give_back(shared: Arc<Shared>, leases: Vec<(LaneId, Token)>) {
+    for (lane, token) in leases {
+        let partition = Partition::of(&lane.workspace, shared.partitions);
+        // Should this be lost, the lease's end brings the lane back.
+        let _ = shared.tools.store.give_back(partition, &lane, token).await;
     }
 }

@@ -1,9 +1,11 @@
 //! Working places: how many attempts may be under way, and whose (contract, section 3, *Isolation*).
 //!
-//! Plain accounting, owned by the scheduler; no lock. A worker and the scheduler share only a [`Slot`].
+//! Plain accounting, owned by the scheduler; no lock. A worker and the scheduler share only a [`Slot`], a router and the
+//! scheduler only [`Seats`].
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::decide::ids::WorkspaceId;
@@ -58,11 +60,35 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX - 1)
 }
 
+/// The free places of one pool. The scheduler takes them for lanes that it claims; a router's append holds some before
+/// it knows which of its lanes are idle.
+#[derive(Debug)]
+pub struct Seats(AtomicUsize);
+
+impl Seats {
+    /// How many are free.
+    pub fn free(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Takes as many as are free, at most `most`.
+    pub fn take(&self, most: usize) -> usize {
+        let rest = |free: usize| Some(free.saturating_sub(most));
+        let free = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest);
+        most.min(free.unwrap_or(0))
+    }
+
+    /// Gives some back.
+    pub fn give(&self, count: usize) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+}
+
 /// The process's places.
 #[derive(Debug)]
 pub struct Places {
     size: [usize; 2],
-    taken: [usize; 2],
+    seats: [Arc<Seats>; 2],
     slow_max: usize,
     slow: usize,
     /// Suspect places by workspace.
@@ -101,7 +127,7 @@ impl Places {
         let healthy = inflight_max.saturating_sub(suspect).max(1);
         Self {
             size: [healthy, suspect],
-            taken: [0, 0],
+            seats: [healthy, suspect].map(|size| Arc::new(Seats(AtomicUsize::new(size)))),
             slow_max,
             slow: 0,
             suspect_shares: Shares::default(),
@@ -111,12 +137,17 @@ impl Places {
 
     /// Places of a pool that nobody works at.
     pub fn free(&self, pool: Pool) -> usize {
-        self.size[index(pool)] - self.taken[index(pool)]
+        self.seats[index(pool)].free()
     }
 
-    /// Places of a pool that somebody works at.
+    /// Places of a pool that somebody works at, or holds.
     pub fn taken(&self, pool: Pool) -> usize {
-        self.taken[index(pool)]
+        self.size[index(pool)] - self.free(pool)
+    }
+
+    /// The free places of a pool, for who holds some.
+    pub fn seats(&self, pool: Pool) -> Arc<Seats> {
+        self.seats[index(pool)].clone()
     }
 
     /// Attempts among the slow.
@@ -126,10 +157,9 @@ impl Places {
 
     /// Takes a place, if one is free.
     pub fn take(&mut self, pool: Pool, workspace: &WorkspaceId) -> bool {
-        if self.free(pool) == 0 {
+        if self.seats[index(pool)].take(1) == 0 {
             return false;
         }
-        self.taken[index(pool)] += 1;
         if pool == Pool::Suspect {
             self.suspect_shares.add(workspace);
         }
@@ -138,7 +168,7 @@ impl Places {
 
     /// Gives a place back that is not slow.
     pub fn give(&mut self, pool: Pool, workspace: &WorkspaceId) {
-        self.taken[index(pool)] -= 1;
+        self.seats[index(pool)].give(1);
         if pool == Pool::Suspect {
             self.suspect_shares.remove(workspace);
         }

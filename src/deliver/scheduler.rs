@@ -6,12 +6,14 @@
 //! lanes share, and no place to see the oldest attempt from).
 
 mod dispatch;
+mod granted;
 mod slowness;
+mod waker;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rand::SeedableRng;
@@ -21,6 +23,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use self::waker::Waker;
 use super::claims::{self, Ask, Found};
 use super::commits::Commits;
 use super::members::Members;
@@ -30,7 +33,7 @@ use super::target::Targets;
 use super::worker::{Left, Shared};
 use super::{Options, Tools};
 use crate::decide::ids::{LaneId, Partition};
-use crate::store::lanes::{Claim, Pool, Want};
+use crate::store::lanes::{Claim, Granted, Pool, Token, Want};
 use crate::testing::{Bug, has};
 
 /// How often the partitions that this process looks after are polled; finds what a lost wake missed.
@@ -63,26 +66,26 @@ const SLOWNESS_EVERY: Duration = Duration::from_millis(20);
 /// Messages that may wait for the scheduler from wakers; beyond that a wake is lost, and a poll finds the lanes.
 const WAKES_MAX: usize = 4096;
 
-/// Tells a deliverer in this process of lanes that became ready. Cheap to clone; never waits.
-#[derive(Clone)]
-pub struct Waker(mpsc::Sender<Vec<LaneId>>);
-
-impl Waker {
-    /// Announces lanes. A hint: when the deliverer is swamped, it is dropped.
-    pub fn wake(&self, lanes: Vec<LaneId>) {
-        // Full or closed: a poll finds the lanes, here or elsewhere.
-        let _ = self.0.try_send(lanes);
-    }
-}
-
-/// What the scheduler hears from its own tasks.
+/// What the scheduler hears from its own tasks, and from who holds places.
 enum Note {
+    /// An append leased lanes of one partition into places that were held for it.
+    Granted { granted: Vec<Granted>, asked: Duration },
     /// A claim was answered (an empty list when it failed).
     Claimed { reserved: Pool, wants: Vec<Want>, claims: Vec<Claim>, asked: Duration },
     /// A worker left its lane.
     Left { id: u64, left: Left },
     /// A poll was answered.
     Polled(Found),
+}
+
+/// What happened to a lane while its worker was here.
+#[derive(Clone, Copy)]
+enum Meanwhile {
+    Nothing,
+    /// It was said to be ready.
+    Announced,
+    /// An append found it idle, and leased it.
+    Leased(Token),
 }
 
 /// A lane being worked on.
@@ -101,9 +104,8 @@ pub struct Scheduler {
     ready: [Ready; 2],
     /// The lanes in `ready`.
     known: BTreeSet<LaneId>,
-    /// The lanes with a worker here, and whether one was announced meanwhile. Never claimed: a lease may have ended while
-    /// its commit cannot get in.
-    busy: BTreeMap<LaneId, bool>,
+    /// The lanes with a worker here. Never claimed: a lease may have ended while its commit cannot get in.
+    busy: BTreeMap<LaneId, Meanwhile>,
     retries: BinaryHeap<Reverse<(Instant, LaneId)>>,
     deep: BTreeSet<(Partition, Pool)>,
     /// Lanes that hold a place, by worker; those among the slow are in `slow`.
@@ -143,10 +145,21 @@ impl Scheduler {
             wanted: [AtomicBool::new(false), AtomicBool::new(false)],
             draining: AtomicBool::new(false),
         };
+        let shared = Arc::new(shared);
+        let places = Places::new(options.inflight_max, options.slow_max);
+        let mut random = StdRng::from_seed(options.seed);
+        let notes = mpsc::unbounded_channel();
+        let waker = Waker {
+            wakes: wake,
+            notes: notes.0.clone(),
+            shared: shared.clone(),
+            seats: places.seats(Pool::Healthy),
+            random: Arc::new(Mutex::new(StdRng::from_rng(&mut random))),
+        };
         let scheduler = Self {
-            shared: Arc::new(shared),
-            places: Places::new(options.inflight_max, options.slow_max),
-            random: StdRng::from_seed(options.seed),
+            shared,
+            places,
+            random,
             grace: options.grace,
             ready: [Ready::new(Pool::Healthy), Ready::new(Pool::Suspect)],
             known: BTreeSet::new(),
@@ -164,9 +177,9 @@ impl Scheduler {
             claiming: 0,
             tasks: TaskTracker::new(),
             wakes,
-            notes: mpsc::unbounded_channel(),
+            notes,
         };
-        (scheduler, Waker(wake))
+        (scheduler, waker)
     }
 
     /// Schedules until `stop`; then lets the attempts under way end, within the grace.
@@ -209,10 +222,12 @@ impl Scheduler {
         // Answers that come from now on find nobody, and their tasks give the leases back; those already here:
         self.notes.1.close();
         while let Ok(note) = self.notes.1.try_recv() {
-            if let Note::Claimed { claims, .. } = note {
-                let shared = self.shared.clone();
-                self.tasks.spawn(async move { claims::give_back_all(&shared, claims).await });
-            }
+            let leases = match note {
+                Note::Claimed { claims, .. } => claims::leases(&claims),
+                Note::Granted { granted, .. } => granted.into_iter().map(|it| (it.lane, it.token)).collect(),
+                Note::Left { .. } | Note::Polled(_) => continue,
+            };
+            self.tasks.spawn(claims::give_back(self.shared.clone(), leases));
         }
         self.tasks.close();
         let working = self.placed.len() + self.slow.len();
@@ -242,11 +257,13 @@ impl Scheduler {
                     }
                 }
             }
+            Note::Granted { granted, asked } => self.accept(granted, asked),
             Note::Left { id, left } => {
-                let (Working { pool, lane, .. }, announced) = self.leave(id);
+                let (Working { pool, lane, .. }, meanwhile) = self.leave(id);
                 match left {
                     // An event came after the worker had found the lane empty.
-                    Left::Resting if announced => self.learn(pool, lane),
+                    _ if let Meanwhile::Leased(token) = meanwhile => self.resume(lane, token),
+                    Left::Resting if let Meanwhile::Announced = meanwhile => self.learn(pool, lane),
                     Left::Resting => {}
                     Left::Ready => self.pass_on(pool, lane),
                     Left::Waiting(pause) if self.retries.len() < RETRIES_MAX => {
@@ -311,8 +328,10 @@ impl Scheduler {
 
     /// Remembers that a lane is ready. The pool may be wrong; the claim will tell.
     fn learn(&mut self, pool: Pool, lane: LaneId) {
-        if let Some(announced) = self.busy.get_mut(&lane) {
-            *announced = true;
+        if let Some(meanwhile) = self.busy.get_mut(&lane) {
+            if let Meanwhile::Nothing = meanwhile {
+                *meanwhile = Meanwhile::Announced;
+            }
             return;
         }
         if !self.known.contains(&lane) && self.ready[index(pool)].push(lane.clone()) {

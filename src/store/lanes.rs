@@ -1,6 +1,7 @@
 //! The hot path: events into lanes, leases on lanes, the recorded end of attempts.
 
 mod commit;
+mod grant;
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use commit::{After, Commit, Committed};
+pub use grant::{Granted, Offer};
 
 use super::Result;
 use super::records::{Config, EndpointStatus};
@@ -99,11 +101,15 @@ pub trait Intake: Send + Sync {
     /// of the endpoint's oldest unfinished layout becomes `ready`, whether or not the endpoint is disabled; lanes of
     /// newer layouts are filled but stay out of `due` until the older ones are empty and unleased.
     ///
+    /// While the offer has places, a lane that would become `ready` is leased to its token instead, as a claim that came
+    /// next would, if it is healthy and may send. An append that is repeated leases nothing again: whoever made an offer
+    /// and hears no answer gives the lanes back.
+    ///
     /// Then the limits, for each endpoint that the group touched. Current events count in them and are never dropped.
     /// While more events wait than may, the oldest goes to the dropped list. While the bodies of waiting and dropped
     /// events have more bytes than they may, the oldest of the dropped list goes, then the oldest that waits, which is
     /// not kept.
-    async fn append(&self, partition: Partition, items: &[Append]) -> Result<Appended>;
+    async fn append(&self, partition: Partition, items: &[Append], offer: Offer) -> Result<Appended>;
 
     /// Waits until everything appended on this intake has reached the durability that the store was opened with.
     async fn persist(&self) -> Result<()>;
@@ -130,6 +136,21 @@ pub struct Append {
     pub lanes: Vec<LaneId>,
 }
 
+impl Append {
+    /// The event as it stands in its lanes from this time on.
+    pub fn waiting(&self, at_ms: u64) -> Waiting {
+        Waiting {
+            id: self.id.clone(),
+            event_type: self.event_type.clone(),
+            contact: self.contact,
+            traceparent: self.traceparent.clone(),
+            at_ms,
+            resend: false,
+            body: self.body.clone(),
+        }
+    }
+}
+
 /// What became of a group of events.
 #[derive(Clone, Default, Debug)]
 pub struct Appended {
@@ -137,6 +158,8 @@ pub struct Appended {
     pub taken: Vec<Taken>,
     /// Lanes that became ready by it.
     pub ready: Vec<LaneId>,
+    /// Lanes that it leased.
+    pub granted: Vec<Granted>,
     /// Events that the limits dropped to make room.
     pub dropped: Vec<(DropReason, u64)>,
     /// The workspace whose routing has another version now, and that routing.

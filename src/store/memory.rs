@@ -30,7 +30,8 @@ use async_trait::async_trait;
 
 use self::state::State;
 use super::lanes::{
-    Append, Appended, Claim, Commit, Committed, Due, Figures, Intake, Pool, Relieved, Swept, Token, Waiting, Want,
+    Append, Appended, Claim, Commit, Committed, Due, Figures, Intake, Offer, Pool, Relieved, Swept, Token, Waiting,
+    Want,
 };
 use super::once::OnceName;
 use super::outbox::{Outgoing, Sent};
@@ -71,9 +72,9 @@ impl Memory {
 
 #[async_trait]
 impl Intake for Memory {
-    async fn append(&self, partition: Partition, items: &[Append]) -> Result<Appended> {
+    async fn append(&self, partition: Partition, items: &[Append], offer: Offer) -> Result<Appended> {
         let (mut state, now_ms) = self.step();
-        Ok(state.append(partition, items, now_ms))
+        Ok(state.append(partition, items, offer, now_ms))
     }
 
     async fn persist(&self) -> Result<()> {

@@ -20,7 +20,7 @@ use recadero::deliver::send::{Request, Sender};
 use recadero::observe::signal::{Signal, Signals, Tap};
 use recadero::operate::{AdminTokens, Api, WorkspaceTokens, serve};
 use recadero::store::Store;
-use recadero::store::lanes::{Append, Claim, Commit, Token, Want};
+use recadero::store::lanes::{Append, Claim, Commit, Offer, Token, Want};
 use recadero::store::memory::Memory;
 use recadero::store::records::AttemptRow;
 use recadero::store::redis::{Durability, Options, RedisStore};
@@ -273,7 +273,7 @@ impl Service {
             routing_version: version,
             lanes: vec![lane],
         };
-        let appended = self.store.intake().await.unwrap().append(partition, &[item]).await.unwrap();
+        let appended = self.store.intake().await.unwrap().append(partition, &[item], Offer::NONE).await.unwrap();
         assert_eq!(appended.taken.len(), 1);
     }
 

@@ -14,8 +14,8 @@ use recadero::decide::notice::Channel;
 use recadero::decide::relief::Burden;
 use recadero::decide::route::Routing;
 use recadero::store::lanes::{
-    self, After, Append, Appended, Claim, Commit, Committed, Due, Figures, Intake, Lease, Pool, Relieved, Swept, Token,
-    Want,
+    self, After, Append, Appended, Claim, Commit, Committed, Due, Figures, Intake, Lease, Offer, Pool, Relieved, Swept,
+    Token, Want,
 };
 use recadero::store::memory::Memory;
 use recadero::store::once::OnceName;
@@ -93,13 +93,18 @@ impl Base {
         });
     }
 
-    async fn append(&self, partition: Partition, items: Vec<Append>) -> Result<Appended> {
+    async fn append(&self, process: &str, partition: Partition, items: Vec<Append>, offer: Offer) -> Result<Appended> {
         let before = self.dropped(partition).await;
-        let answer = self.memory.append(partition, &items).await;
+        let answer = self.memory.append(partition, &items, offer).await;
+        for granted in answer.iter().flat_map(|appended| &appended.granted) {
+            let endpoint = self.memory.endpoint(&granted.lane.workspace, &granted.lane.endpoint).await.unwrap();
+            let config = endpoint.expect("what was leased is there").config;
+            self.claimed(process, &granted.clone().lease(Arc::new(config)));
+        }
         if answer.as_ref().is_ok_and(|appended| !appended.dropped.is_empty()) {
             self.displaced(partition, &before).await;
         }
-        self.tape.put(|| (Op::Append(partition, items), tape::appended(&answer)));
+        self.tape.put(|| (Op::Append(partition, items, offer), tape::appended(&answer)));
         answer
     }
 
@@ -192,9 +197,9 @@ impl Connection {
 
 #[async_trait]
 impl Intake for Connection {
-    async fn append(&self, partition: Partition, items: &[Append]) -> Result<Appended> {
-        let (base, items) = (self.base.clone(), items.to_vec());
-        self.process.call("append", async move { base.append(partition, items).await }).await
+    async fn append(&self, partition: Partition, items: &[Append], offer: Offer) -> Result<Appended> {
+        let (base, name, items) = (self.base.clone(), self.process.name.clone(), items.to_vec());
+        self.process.call("append", async move { base.append(&name, partition, items, offer).await }).await
     }
 
     async fn persist(&self) -> Result<()> {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use recadero::decide::ids::{EndpointId, EventId, LaneId, Partition, WorkspaceId};
 use recadero::decide::notice::{Channel, DropReason};
-use recadero::store::lanes::{Append, Appended, Commit, Due, Intake, Pool, Swept, Token, Want};
+use recadero::store::lanes::{Append, Appended, Commit, Due, Intake, Offer, Pool, Swept, Token, Want};
 use recadero::store::outbox::{Outgoing, Sent};
 use recadero::store::records::{Config, ResendFrom, Workspace};
 use recadero::store::{Result, Store};
@@ -18,7 +18,7 @@ use crate::trace::Trace;
 /// ten of them for each of these.
 #[derive(Clone, Debug)]
 pub enum Op {
-    Append(Partition, Vec<Append>),
+    Append(Partition, Vec<Append>, Offer),
     Due(Partition, Pool, usize),
     Claim(Partition, Vec<Want>),
     Commit(Partition, Vec<Commit>),
@@ -85,7 +85,7 @@ impl Tape {
 /// Does an operation and answers in text.
 pub async fn apply(store: &dyn Store, intake: &dyn Intake, op: &Op) -> String {
     match op {
-        Op::Append(partition, items) => appended(&intake.append(*partition, items).await),
+        Op::Append(partition, items, offer) => appended(&intake.append(*partition, items, *offer).await),
         Op::Due(partition, pool, limit) => due(&store.due(*partition, *pool, *limit).await),
         Op::Claim(partition, wants) => text(&store.claim(*partition, wants).await),
         Op::Commit(partition, commits) => text(&store.commit(*partition, commits).await),

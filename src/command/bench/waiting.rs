@@ -10,7 +10,7 @@ use anyhow::ensure;
 use super::plan::Plan;
 use super::service::configuration;
 use crate::decide::ids::{EndpointId, EventId, EventType, LaneId, Partition};
-use crate::store::lanes::{Append, Taken};
+use crate::store::lanes::{Append, Offer, Taken};
 use crate::store::redis::RedisStore;
 use crate::store::{Lanes, Records};
 
@@ -56,7 +56,7 @@ pub async fn fill(
         let numbers: Vec<_> = (number..events).step_by(usize::try_from(LANES)?).collect();
         for numbers in numbers.chunks(usize::try_from(TOGETHER)?) {
             let group: Vec<_> = numbers.iter().copied().map(event).collect();
-            let done = intake.append(partition, &group).await?;
+            let done = intake.append(partition, &group, Offer::NONE).await?;
             ensure!(done.taken.len() == group.len() && done.taken.iter().all(|taken| *taken == Taken::Stored));
         }
     }

@@ -11,13 +11,13 @@ use tokio::task::yield_now;
 use tokio::time::Instant;
 
 use crate::consume::local::LocalBroker;
-use crate::consume::{Broker, BrokerError, Message, Outgoing, Subscription, Tag, Wake};
+use crate::consume::{Broker, BrokerError, Held, Message, Outgoing, Subscription, Tag, Wake};
 use crate::decide::ids::{LaneId, Partition};
 use crate::decide::relief::Burden;
 use crate::observe::signal::{Signal, Tap};
 use crate::store::lanes::{
-    Append, Appended, Claim, Commit, Committed, Due, Figures, Intake, Lanes, Memory as Use, Pool, Relieved, Swept,
-    Token, Want,
+    Append, Appended, Claim, Commit, Committed, Due, Figures, Intake, Lanes, Memory as Use, Offer, Pool, Relieved,
+    Swept, Token, Want,
 };
 use crate::store::memory::Memory;
 use crate::store::{Result, StoreError};
@@ -176,7 +176,7 @@ impl FlakyIntake {
 
 #[async_trait]
 impl Intake for FlakyIntake {
-    async fn append(&self, partition: Partition, items: &[Append]) -> Result<Appended> {
+    async fn append(&self, partition: Partition, items: &[Append], offer: Offer) -> Result<Appended> {
         self.assert_whole();
         let how = self.1.meet(Op::Append).await;
         if how == Some(How::Before) {
@@ -185,7 +185,7 @@ impl Intake for FlakyIntake {
         if let Some(error) = self.1.check.lock().unwrap().as_ref().and_then(|check| check(items)) {
             return self.fail(error);
         }
-        let appended = self.0.append(partition, items).await?;
+        let appended = self.0.append(partition, items, offer).await?;
         yield_now().await;
         if how.is_some() { self.fail(gone()) } else { Ok(appended) }
     }
@@ -281,6 +281,10 @@ impl Tap for Seen {
 impl Wake for Seen {
     fn wake(&self, lanes: Vec<LaneId>) {
         self.woken.lock().unwrap().extend(lanes);
+    }
+
+    fn hold(&self, _: Partition, _: Vec<LaneId>) -> Option<Box<dyn Held>> {
+        None
     }
 }
 

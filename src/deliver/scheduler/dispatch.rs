@@ -8,11 +8,11 @@ use std::time::Duration;
 use rand::RngCore;
 use tokio::time::Instant;
 
-use super::{Note, Scheduler, Working, index};
+use super::{Meanwhile, Note, Scheduler, Working, index};
 use crate::decide::ids::{LaneId, Partition};
 use crate::deliver::places::Slot;
 use crate::deliver::{claims, worker};
-use crate::store::lanes::{Claim, Lease, Pool, Token, Want};
+use crate::store::lanes::{Lease, Pool, Token, Want};
 
 /// Most lanes that one call claims.
 const CLAIMS_PER_CALL_MAX: usize = 32;
@@ -42,10 +42,8 @@ impl Scheduler {
         {
             self.want(pool, lane, &mut groups);
         }
-        for (partition, wants) in groups {
-            for part in wants.chunks(CLAIMS_PER_CALL_MAX) {
-                self.claim(partition, pool, part.to_vec());
-            }
+        for wants in groups.into_values() {
+            self.claim_all(pool, wants);
         }
     }
 
@@ -55,10 +53,22 @@ impl Scheduler {
         if self.busy.contains_key(&lane) || self.shared.commits.troubled(partition) {
             return; // A poll finds it again.
         }
-        let taken = self.places.take(pool, &lane.workspace);
-        debug_assert!(taken, "only asked while a place is free");
+        if !self.places.take(pool, &lane.workspace) {
+            self.learn(pool, lane); // The last one is held for an append.
+            return;
+        }
         let config = self.shared.targets.config(&lane.endpoint);
         groups.entry(partition).or_default().push(Want { lane, token: Token(self.random.next_u64()), config });
+    }
+
+    /// Claims lanes of one partition, for which places are taken.
+    pub(super) fn claim_all(&mut self, reserved: Pool, wants: Vec<Want>) {
+        let mut wants = wants.into_iter().peekable();
+        while let Some(first) = wants.peek() {
+            let partition = Partition::of(&first.lane.workspace, self.shared.partitions);
+            let part = wants.by_ref().take(CLAIMS_PER_CALL_MAX).collect();
+            self.claim(partition, reserved, part);
+        }
     }
 
     fn claim(&mut self, partition: Partition, reserved: Pool, wants: Vec<Want>) {
@@ -70,7 +80,7 @@ impl Scheduler {
             if let Err(unheard) = notes.send(Note::Claimed { reserved, wants, claims, asked })
                 && let Note::Claimed { claims, .. } = unheard.0
             {
-                claims::give_back_all(&shared, claims).await;
+                claims::give_back(shared, claims::leases(&claims)).await;
             }
         });
     }
@@ -83,15 +93,14 @@ impl Scheduler {
             self.places.give(reserved, &workspace);
             let others_first = self.ready[index(pool)].must_wait(&workspace, &self.places);
             if others_first || !self.places.take(pool, &workspace) {
-                let shared = self.shared.clone();
-                self.tasks.spawn(async move { claims::give_back_all(&shared, vec![Claim::Leased(lease)]).await });
+                self.tasks.spawn(claims::give_back(self.shared.clone(), vec![(lease.lane, lease.token)]));
                 return;
             }
         }
         self.worker_last += 1;
         let id = self.worker_last;
         let slot = Arc::new(Slot::default());
-        self.busy.insert(lease.lane.clone(), false);
+        self.busy.insert(lease.lane.clone(), Meanwhile::Nothing);
         self.placed.insert(id, Working { slot: slot.clone(), pool, lane: lease.lane.clone() });
         let (shared, notes) = (self.shared.clone(), self.notes.0.clone());
         self.tasks.spawn(async move {
@@ -101,8 +110,8 @@ impl Scheduler {
         });
     }
 
-    /// Takes a worker's place back; answers also whether its lane was announced meanwhile.
-    pub(super) fn leave(&mut self, id: u64) -> (Working, bool) {
+    /// Takes a worker's place back; answers also what happened to its lane meanwhile.
+    pub(super) fn leave(&mut self, id: u64) -> (Working, Meanwhile) {
         let working = if let Some(working) = self.placed.remove(&id) {
             self.places.give(working.pool, &working.lane.workspace);
             working
@@ -111,7 +120,7 @@ impl Scheduler {
             self.places.end_slow(&working.lane.workspace);
             working
         };
-        let announced = self.busy.remove(&working.lane).unwrap_or(false);
-        (working, announced)
+        let meanwhile = self.busy.remove(&working.lane).unwrap_or(Meanwhile::Nothing);
+        (working, meanwhile)
     }
 }

@@ -13,8 +13,8 @@ use crate::decide::policy::{Policy, QuotaScope};
 use crate::decide::relief::Burden;
 use crate::decide::retry::Next;
 use crate::store::lanes::{
-    After, Claim, Commit, Committed, Due, Figures, LEASE_MARGIN, LEASE_RENEWAL, Lease, Pool, Relieved, Swept, Token,
-    Want,
+    After, Claim, Commit, Committed, Due, Figures, Granted, LEASE_MARGIN, LEASE_RENEWAL, Lease, Pool, Relieved, Swept,
+    Token, Want,
 };
 use crate::store::records::EndpointStatus;
 use crate::testing::{Bug, has};
@@ -171,6 +171,19 @@ impl Endpoint {
             event: current.event.clone(),
             config: self.config.clone(),
         })
+    }
+
+    /// Leases a lane that has just become ready, if it is healthy and may send.
+    pub fn grant(&mut self, at: Place, token: Token, entitled: bool, step: &mut Step<'_>) -> Option<Granted> {
+        if !self.may_send(entitled) {
+            return None;
+        }
+        let mut lane = self.lanes.get_mut(&at).filter(|lane| lane.pool() == Pool::Healthy).map(take)?;
+        let lease = self.lease(&mut lane, token, None, entitled, step);
+        self.lanes.insert(at, lane);
+        let Lease { lane, seq, generation, event, config, .. } = lease?;
+        step.ready.retain(|ready| *ready != lane);
+        Some(Granted { lane, token, seq, generation, config_version: config.version, event })
     }
 
     /// The end of the attempt that the lane's lease was given for.

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use super::state::{State, Step, ms};
 use crate::decide::ids::{EndpointId, EventId, LaneId, Partition, WorkspaceId};
 use crate::decide::notice::DropReason;
-use crate::store::lanes::{Append, Appended, Taken, Waiting};
+use crate::store::lanes::{Append, Appended, Offer, Taken, Waiting};
 use crate::store::records::{ResendFrom, Resent};
 use crate::testing::{Bug, has};
 
 impl State {
-    pub fn append(&mut self, partition: Partition, items: &[Append], now_ms: u64) -> Appended {
+    pub fn append(&mut self, partition: Partition, items: &[Append], offer: Offer, now_ms: u64) -> Appended {
         let mut appended = Appended::default();
         let mut touched: BTreeSet<(WorkspaceId, EndpointId)> = BTreeSet::new();
         for item in items {
@@ -21,7 +21,8 @@ impl State {
                 appended.stale = Some((item.workspace.clone(), self.routing(&item.workspace)));
                 break;
             }
-            appended.taken.push(self.append_one(partition, item, now_ms, &mut appended.ready));
+            let taken = self.append_one(partition, item, offer, now_ms, &mut appended);
+            appended.taken.push(taken);
             touched.extend(item.lanes.iter().map(|lane| (item.workspace.clone(), lane.endpoint.clone())));
         }
         let mut dropped = std::collections::BTreeMap::<DropReason, u64>::new();
@@ -40,18 +41,29 @@ impl State {
         appended
     }
 
-    fn append_one(&mut self, partition: Partition, item: &Append, now_ms: u64, ready: &mut Vec<LaneId>) -> Taken {
+    fn append_one(
+        &mut self,
+        partition: Partition,
+        item: &Append,
+        offer: Offer,
+        now_ms: u64,
+        appended: &mut Appended,
+    ) -> Taken {
         let window_ms = ms(self.policy.limits.dedupe_window);
         let (space, mut step) = self.open_or_create(partition, &item.workspace, now_ms);
         if space.seen.is_repeat(&item.id, now_ms, window_ms) && !has(Bug::DedupeForgotten) {
             return Taken::Duplicate;
         }
+        let entitled = space.is_entitled(&step.policy.plans);
         for lane in &item.lanes {
-            if let Some(endpoint) = space.endpoints.get_mut(&lane.endpoint) {
-                endpoint.push((lane.layout, lane.index), waiting(item, now_ms), &mut step);
+            let Some(endpoint) = space.endpoints.get_mut(&lane.endpoint) else { continue };
+            let ready = step.ready.len();
+            endpoint.push((lane.layout, lane.index), item.waiting(now_ms), &mut step);
+            if step.ready.len() > ready && appended.granted.len() < offer.places {
+                appended.granted.extend(endpoint.grant((lane.layout, lane.index), offer.token, entitled, &mut step));
             }
         }
-        ready.extend(step.ready);
+        appended.ready.extend(step.ready);
         if item.lanes.is_empty() { Taken::Unmatched } else { Taken::Stored }
     }
 
@@ -97,17 +109,5 @@ impl State {
             }
         }
         Resent { done, ready: step.ready }
-    }
-}
-
-fn waiting(item: &Append, now_ms: u64) -> Waiting {
-    Waiting {
-        id: item.id.clone(),
-        event_type: item.event_type.clone(),
-        contact: item.contact,
-        traceparent: item.traceparent.clone(),
-        at_ms: now_ms,
-        resend: false,
-        body: item.body.clone(),
     }
 }

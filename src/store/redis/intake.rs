@@ -1,6 +1,7 @@
 //! The way in: appends over a connection of their own, and waiting until they are durable.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,7 +19,7 @@ use super::upkeep::Trimmed;
 use super::{RedisStore, entry, scripts, server};
 use crate::decide::ids::{EndpointId, Partition, WorkspaceId};
 use crate::decide::route::Routing;
-use crate::store::lanes::{Append, Appended, Intake, Taken};
+use crate::store::lanes::{Append, Appended, Granted, Intake, Offer, Taken};
 use crate::store::{Result, StoreError};
 
 /// Events that one call appends at most; a larger group takes several.
@@ -84,7 +85,13 @@ impl RedisIntake {
         answer
     }
 
-    async fn append_group(&self, partition: Partition, items: &[Append], done: &mut Appended) -> Result<()> {
+    async fn append_group(
+        &self,
+        partition: Partition,
+        items: &[Append],
+        offer: Offer,
+        done: &mut Appended,
+    ) -> Result<()> {
         let store = &self.store;
         let mut frame = Frame::of(Scope::APPEND, &store.keys, partition);
         for item in items {
@@ -94,7 +101,8 @@ impl RedisIntake {
             });
         }
         let mut call = store.call(&scripts::APPEND, &frame);
-        call.arg(items.len().to_string());
+        let places = offer.places.saturating_sub(done.granted.len());
+        call.arg(offer.token.to_string()).arg(places.to_string()).arg(items.len().to_string());
         for item in items {
             call.arg(digest(item).to_vec())
                 .arg(frame.workspace(&item.workspace).to_string())
@@ -106,7 +114,7 @@ impl RedisIntake {
                 call.arg(frame.lane(lane).to_string());
             }
         }
-        let [taken, ready, over, stale] = exactly(self.run("append", &call).await?)?;
+        let [taken, ready, over, stale, granted, now_ms] = exactly(self.run("append", &call).await?)?;
         let taken = text(taken)?;
         if store.wait.is_some() {
             let mut touched = self.touched.lock().await;
@@ -122,6 +130,20 @@ impl RedisIntake {
         }
         for lane in list(ready)? {
             done.ready.extend(frame.lane_at(index(lane)?).cloned());
+        }
+        let now_ms = number(now_ms)?;
+        for words in list(granted)? {
+            let [lane, item, seq, generation, version] = exactly(words)?;
+            let (lane, item) = (frame.lane_at(index(lane)?), items.get(index(item)?));
+            let (Some(lane), Some(item)) = (lane, item) else { return Err(damaged("an answer")) };
+            done.granted.push(Granted {
+                lane: lane.clone(),
+                token: offer.token,
+                seq: number(seq)?,
+                generation: number(generation)?,
+                config_version: number(version)?,
+                event: Arc::new(item.waiting(now_ms)),
+            });
         }
         for endpoint in list(over)? {
             if let Some((workspace, endpoint)) = frame.endpoint_at(index(endpoint)?) {
@@ -228,12 +250,12 @@ fn groups(items: &[Append]) -> Vec<&[Append]> {
 
 #[async_trait]
 impl Intake for RedisIntake {
-    async fn append(&self, partition: Partition, items: &[Append]) -> Result<Appended> {
+    async fn append(&self, partition: Partition, items: &[Append], offer: Offer) -> Result<Appended> {
         self.look_again().await?;
         self.touched.lock().await.entry(partition).or_default();
         let mut done = Appended::default();
         for group in groups(items) {
-            self.append_group(partition, group, &mut done).await?;
+            self.append_group(partition, group, offer, &mut done).await?;
             if done.stale.is_some() {
                 break;
             }

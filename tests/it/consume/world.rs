@@ -8,7 +8,7 @@ use recadero::clock::Clock;
 use recadero::consume::amqp::{AmqpBroker, AmqpPublisher, AmqpUrl};
 use recadero::consume::router::{Options, Router, STORE_PATIENCE};
 use recadero::consume::topology::{EVENTS, Topology};
-use recadero::consume::{Broker, Wake};
+use recadero::consume::{Broker, Held, Wake};
 use recadero::decide::attempt::Outcome;
 use recadero::decide::event_types::EventTypes;
 use recadero::decide::ids::{EndpointId, EventType, LaneId, Partition, WorkspaceId};
@@ -17,7 +17,7 @@ use recadero::decide::relief::Burden;
 use recadero::decide::retry::Next;
 use recadero::observe::signal::Signals;
 use recadero::store::lanes::{
-    After, Append, Appended, Claim, Commit, Committed, Due, Figures, Intake, Lanes, Lease, Memory as Use, Pool,
+    After, Append, Appended, Claim, Commit, Committed, Due, Figures, Intake, Lanes, Lease, Memory as Use, Offer, Pool,
     Relieved, Swept, Token, Want,
 };
 use recadero::store::memory::Memory;
@@ -180,13 +180,17 @@ struct Asleep;
 
 impl Wake for Asleep {
     fn wake(&self, _: Vec<LaneId>) {}
+
+    fn hold(&self, _: Partition, _: Vec<LaneId>) -> Option<Box<dyn Held>> {
+        None
+    }
 }
 
 struct GatedIntake(Box<dyn Intake>, Gate);
 
 #[async_trait]
 impl Intake for GatedIntake {
-    async fn append(&self, partition: Partition, items: &[Append]) -> Result<Appended> {
+    async fn append(&self, partition: Partition, items: &[Append], offer: Offer) -> Result<Appended> {
         if self.1.full.load(Ordering::SeqCst) {
             return Err(StoreError::Full("told to be".to_owned()));
         }
@@ -194,7 +198,7 @@ impl Intake for GatedIntake {
         if refused.is_some_and(|refused| items.iter().any(|item| item.id.as_str() == refused)) {
             return Err(StoreError::Refused("WRONGTYPE told to be".to_owned()));
         }
-        let appended = self.0.append(partition, items).await?;
+        let appended = self.0.append(partition, items, offer).await?;
         self.1.appended.fetch_add(appended.taken.len(), Ordering::SeqCst);
         Ok(appended)
     }

@@ -1,5 +1,6 @@
 //! The promises of the store, by subject; each runs on every store.
 
+mod grants;
 mod intake;
 mod layouts;
 mod leases;

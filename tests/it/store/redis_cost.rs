@@ -1,6 +1,8 @@
 //! What an event costs Redis. Not a promise, so it is run by hand:
 //! `cargo test --features testing --test it -- --ignored --nocapture what_an_event_costs_redis`
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use recadero::decide::attempt::Outcome;
 use recadero::decide::ids::{EventType, LaneId, Partition};
@@ -8,7 +10,7 @@ use recadero::decide::policy::Policy;
 use recadero::decide::retry::Next;
 use recadero::decide::route;
 use recadero::observe::signal::Signals;
-use recadero::store::lanes::{After, Append, Claim, Commit, Intake, Lease, Token, Want};
+use recadero::store::lanes::{After, Append, Claim, Commit, Intake, Lease, Offer, Token, Want};
 use recadero::store::records::AttemptRow;
 use recadero::store::redis::RedisStore;
 use recadero::store::{Lanes, Records};
@@ -85,41 +87,52 @@ async fn cost_of_idle_lanes(
     intake: &dyn Intake,
     routed: u64,
     lanes: &[LaneId],
+    leases: bool,
 ) {
+    let config = Arc::new(config(1, 1));
     let (mut look_us, mut append_us, mut claim_us, mut commit_us) = (0.0, 0.0, 0.0, 0.0);
     for round in 1..=ROUNDS {
         let events: Vec<Append> = (0..lanes.len())
-            .map(|lane| event(round * 1_000_000 + lane * 1_000 + lanes.len(), routed, &lanes[lane..=lane]))
+            .map(|lane| {
+                event(
+                    (2 * round + usize::from(leases)) * 1_000_000 + lane * 1_000 + lanes.len(),
+                    routed,
+                    &lanes[lane..=lane],
+                )
+            })
             .collect();
         let look = used(server).await.0;
         let before = used(server).await.0;
-        assert_eq!(intake.append(home("w"), &events).await.expect("append").ready.len(), lanes.len());
-        let appended = used(server).await.0;
+        let token = Token(round as u64);
+        let places = if leases { lanes.len() } else { 0 };
+        let appended = intake.append(home("w"), &events, Offer { token, places }).await.expect("append");
+        assert_eq!((appended.granted.len(), appended.ready.len()), (places, lanes.len() - places));
+        let append = used(server).await.0;
         let wants: Vec<_> =
-            lanes.iter().map(|lane| Want { lane: lane.clone(), token: Token(round as u64), config: None }).collect();
+            appended.ready.into_iter().map(|lane| Want { lane, token, config: Some(config.clone()) }).collect();
         let claims = store.claim(home("w"), &wants).await.expect("claim");
         let claimed = used(server).await.0;
-        let ends: Vec<_> = claims
-            .iter()
-            .map(|claim| match claim {
-                Claim::Leased(lease) => end(lease),
-                other => panic!("the lane is due, but: {other:?}"),
-            })
-            .collect();
+        let claimed_ends = claims.iter().map(|claim| match claim {
+            Claim::Leased(lease) => end(lease),
+            other => panic!("the lane is due, but: {other:?}"),
+        });
+        let granted = appended.granted.into_iter();
+        let ends: Vec<_> = claimed_ends.chain(granted.map(|granted| end(&granted.lease(config.clone())))).collect();
         let committed = store.commit(home("w"), &ends).await.expect("commit");
         assert!(committed.iter().all(|committed| matches!(committed.after, After::Idle)));
         let done = used(server).await.0;
         look_us += before - look;
-        append_us += appended - before;
-        claim_us += claimed - appended;
+        append_us += append - before;
+        claim_us += claimed - append;
         commit_us += done - claimed;
     }
     // Looking costs too.
     let each = |us: f64| (us - look_us) / (ROUNDS * lanes.len()) as f64;
     println!(
-        "idle lanes, {} at once: append {:.1}, claim {:.1}, commit {:.1} us of CPU per event",
+        "idle lanes, {} at once: append {:.1}{}, claim {:.1}, commit {:.1} us of CPU per event",
         lanes.len(),
         each(append_us),
+        if leases { " that leases" } else { "" },
         each(claim_us),
         each(commit_us)
     );
@@ -144,7 +157,7 @@ async fn what_an_event_costs_redis() {
     let before = used(&server).await;
     let events: Vec<Append> = (0..EVENTS).map(|number| event(number, routing.version, &lanes)).collect();
     for group in events.chunks(GROUP_APPENDED) {
-        let appended = intake.append(partition, group).await.expect("append");
+        let appended = intake.append(partition, group, Offer::NONE).await.expect("append");
         assert_eq!(appended.taken.len(), group.len());
     }
     let appended = used(&server).await;
@@ -179,7 +192,9 @@ async fn what_an_event_costs_redis() {
     let committed = used(&server).await;
     println!("commit: {:.1} us of CPU per event in groups of {GROUP_COMMITTED}", per_event(claimed.0, committed.0));
     for group in [1, 8, 32] {
-        cost_of_idle_lanes(&server, &store, &*intake, routing.version, &lanes[..group]).await;
+        for leases in [false, true] {
+            cost_of_idle_lanes(&server, &store, &*intake, routing.version, &lanes[..group], leases).await;
+        }
     }
     let stats = server.ask(&["INFO", "commandstats"]).await.expect("INFO");
     let stats: String = redis::from_redis_value(stats).expect("a text");

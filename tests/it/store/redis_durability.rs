@@ -5,6 +5,7 @@ use std::sync::Arc;
 use recadero::decide::ids::Partition;
 use recadero::decide::policy::Policy;
 use recadero::observe::signal::Signals;
+use recadero::store::lanes::Offer;
 use recadero::store::redis::{Durability, Options, RedisStore};
 use recadero::store::{Lanes, StoreError};
 
@@ -47,14 +48,14 @@ async fn disk_is_waited_for_where_the_server_can_be_asked() {
     let world = World::on(Arc::new(open(&server, on_disk).await.expect("opens")), Policy::default()).await;
     let event = [world.event("w", "a", None).await];
     let intake = world.store.intake().await.expect("intake");
-    intake.append(home("w"), &event).await.expect("append");
+    intake.append(home("w"), &event, Offer::NONE).await.expect("append");
     intake.persist().await.expect("it is on the disk within a second");
     let figures = server.ask(&["INFO", "commandstats"]).await.expect("INFO");
     let figures: String = redis::from_redis_value(figures).expect("a text");
     assert!(figures.contains("cmdstat_waitaof:calls=2,"), "the test's and the store's: {figures}");
 
     server.ask(&["CONFIG", "SET", "appendonly", "no"]).await.expect("CONFIG SET");
-    intake.append(home("w"), &event).await.expect("append");
+    intake.append(home("w"), &event, Offer::NONE).await.expect("append");
     assert!(matches!(intake.persist().await, Err(StoreError::NotDurable(_))), "it is on no disk any more");
 }
 
@@ -69,7 +70,7 @@ async fn a_replicas_disk_is_waited_for_where_the_server_can_be_asked() {
     let store = open(&primary, |options| options.durability = Durability::Replica).await.expect("opens");
     let persisted = async || {
         let intake = store.intake().await.expect("intake");
-        intake.append(home("w"), &[]).await.expect("append");
+        intake.append(home("w"), &[], Offer::NONE).await.expect("append");
         intake.persist().await
     };
     for turn in 0.. {
@@ -106,7 +107,7 @@ async fn one_server_is_waited_for_once_however_many_partitions() {
         primary.ask(&["CONFIG", "RESETSTAT"]).await.expect("CONFIG");
         let intake = store.intake().await.expect("intake");
         for partition in (0..PARTITIONS).map(Partition) {
-            intake.append(partition, &[]).await.expect("append");
+            intake.append(partition, &[], Offer::NONE).await.expect("append");
         }
         if intake.persist().await.is_err() {
             continue; // The replica is not there yet.
@@ -126,9 +127,12 @@ async fn replica_waits_for_one() {
     let world = World::on(Arc::new(store), Policy::default()).await;
     let event = [world.event("w", "a", None).await];
     let alone = world.store.intake().await.expect("intake");
-    alone.append(home("w"), &event).await.expect("append");
+    alone.append(home("w"), &event, Offer::NONE).await.expect("append");
     assert!(matches!(alone.persist().await, Err(StoreError::NotDurable(_))), "there is no replica");
-    assert!(matches!(alone.append(home("w"), &event).await, Err(StoreError::Unavailable(_))), "the intake has ended");
+    assert!(
+        matches!(alone.append(home("w"), &event, Offer::NONE).await, Err(StoreError::Unavailable(_))),
+        "the intake has ended"
+    );
 }
 
 #[tokio::test]
@@ -140,7 +144,7 @@ async fn replica_is_content_with_one() {
     let event = [world.event("w", "a", None).await];
     for _ in 0..5 {
         let intake = world.store.intake().await.expect("intake");
-        intake.append(home("w"), &event).await.expect("append");
+        intake.append(home("w"), &event, Offer::NONE).await.expect("append");
         if intake.persist().await.is_ok() {
             return;
         }
@@ -158,7 +162,7 @@ async fn on_a_cluster_what_a_fail_over_took_away_is_not_said_to_be_on_a_replica(
     let number = RedisCluster::home(cluster.slot(&format!("t:{{p{:02}}}:part", home("w").0)).await);
     let (primary, replica) = (&cluster.primaries[number], &cluster.replicas[number]);
     let intake = world.store.intake().await.expect("intake");
-    intake.append(home("w"), &[world.event("w", "a", None).await]).await.expect("append");
+    intake.append(home("w"), &[world.event("w", "a", None).await], Offer::NONE).await.expect("append");
     intake.persist().await.expect("it is on the replica");
 
     // The replica hears nothing more, does not have the next event, and takes over.
@@ -167,7 +171,7 @@ async fn on_a_cluster_what_a_fail_over_took_away_is_not_said_to_be_on_a_replica(
     }
     replica.cli(&["CLIENT", "KILL", "TYPE", "master"]).await;
     until("a replica on its own", PATIENCE, async || says(replica, "master_link_status:down").await).await;
-    intake.append(home("w"), &[world.event("w", "b", None).await]).await.expect("append");
+    intake.append(home("w"), &[world.event("w", "b", None).await], Offer::NONE).await.expect("append");
     replica.cli(&["CLUSTER", "FAILOVER", "TAKEOVER"]).await;
     until("a primary that follows", PATIENCE, async || says(primary, "master_link_status:up").await).await;
     // The old primary takes over again. Nobody's connection to it has broken.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use recadero::decide::ids::Partition;
 use recadero::decide::policy::Policy;
 use recadero::observe::signal::Signals;
-use recadero::store::lanes::{Intake, Memory};
+use recadero::store::lanes::{Intake, Memory, Offer};
 use recadero::store::redis::{Durability, Options, RedisStore};
 use recadero::store::{Lanes, StoreError};
 
@@ -66,7 +66,7 @@ async fn a_redis_that_would_delete_events_later_takes_none() {
     server.ask(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await.expect("CONFIG SET");
     assert!(intake(&store).await.is_err_and(|why| why.contains("noeviction")));
     let mut looks = 0;
-    while let Ok(appended) = before.append(home("w"), &[]).await {
+    while let Ok(appended) = before.append(home("w"), &[], Offer::NONE).await {
         assert!(appended.taken.is_empty() && looks < 100, "an open intake looks again now and then");
         tokio::time::sleep(Duration::from_millis(200)).await;
         looks += 1;
@@ -84,7 +84,7 @@ async fn every_primary_of_a_cluster_must_do() {
     let store = open().await.expect("opens");
     let intake = store.intake().await.expect("intake");
     for partition in (0..PARTITIONS).map(Partition) {
-        intake.append(partition, &[]).await.expect("append");
+        intake.append(partition, &[], Offer::NONE).await.expect("append");
     }
     intake.persist().await.expect("it is on the disks");
     for node in &cluster.nodes {
@@ -140,7 +140,7 @@ async fn a_full_redis_takes_no_event_and_still_drains() {
     world.publish(&["a", "b"]).await;
     server.ask(&["CONFIG", "SET", "maxmemory", "1"]).await.expect("CONFIG SET");
     let next = world.event("w", "c", contact(1)).await;
-    let refused = world.store.intake().await.expect("intake").append(home("w"), &[next]).await;
+    let refused = world.store.intake().await.expect("intake").append(home("w"), &[next], Offer::NONE).await;
     assert!(matches!(refused, Err(StoreError::Full(_))), "{refused:?}");
     assert_eq!(world.deliver_all().await, ["a", "b"]);
     let created = world.store.put_endpoint(&ws("w"), &ep("ep_b"), &config(1, 1)).await;
@@ -154,11 +154,11 @@ async fn only_what_the_operation_is_to_blame_for_is_refused() {
     let world = World::on(Arc::new(store), Policy::default()).await;
     let event = [world.event("w", "a", None).await];
     server.ask(&["ACL", "SETUSER", "default", "-evalsha"]).await.expect("ACL");
-    let forbidden = world.store.intake().await.expect("intake").append(home("w"), &event).await;
+    let forbidden = world.store.intake().await.expect("intake").append(home("w"), &event, Offer::NONE).await;
     assert!(matches!(forbidden, Err(StoreError::Unavailable(_))), "{forbidden:?}");
     server.ask(&["ACL", "SETUSER", "default", "+evalsha"]).await.expect("ACL");
     server.ask(&["SET", &key("ws:w"), "damaged"]).await.expect("SET");
-    let damaged = world.store.intake().await.expect("intake").append(home("w"), &event).await;
+    let damaged = world.store.intake().await.expect("intake").append(home("w"), &event, Offer::NONE).await;
     assert!(matches!(damaged, Err(StoreError::Refused(_))), "{damaged:?}");
 }
 
@@ -185,11 +185,11 @@ async fn a_redis_that_went_is_found_again() {
     let event = [world.event("w", "a", None).await];
     let intake = world.store.intake().await.expect("intake");
     server.restart().await;
-    let cut = intake.append(home("w"), &event).await;
+    let cut = intake.append(home("w"), &event, Offer::NONE).await;
     assert!(matches!(cut, Err(StoreError::Unavailable(_))), "{cut:?}");
     for _ in 0..3_000 {
         if world.store.workspace(&ws("w")).await.is_ok() {
-            assert!(intake.append(home("w"), &event).await.is_err(), "the intake has ended");
+            assert!(intake.append(home("w"), &event, Offer::NONE).await.is_err(), "the intake has ended");
             return;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;

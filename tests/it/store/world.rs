@@ -13,7 +13,7 @@ use recadero::decide::retry;
 use recadero::decide::route;
 use recadero::store::Store;
 use recadero::store::lanes::{
-    After, Append, Appended, Claim, Commit, Committed, Due, Figures, Intake, Lease, Pool, Swept, Token, Want,
+    After, Append, Appended, Claim, Commit, Committed, Due, Figures, Intake, Lease, Offer, Pool, Swept, Token, Want,
 };
 use recadero::store::outbox::Outgoing;
 use recadero::store::records::{AttemptRow, Config, Dropped, Endpoint, Put, SigningSecret, Workspace};
@@ -183,9 +183,13 @@ impl World {
     }
 
     pub async fn append(&self, items: &[Append]) -> Appended {
+        self.append_offering(items, Offer::NONE).await
+    }
+
+    pub async fn append_offering(&self, items: &[Append], offer: Offer) -> Appended {
         let workspace = items.first().map(|item| item.workspace.as_str().to_owned());
         let partition = home(&workspace.expect("a group has an event"));
-        self.intake.append(partition, items).await.expect("append")
+        self.intake.append(partition, items, offer).await.expect("append")
     }
 
     /// Publishes events to `w`, without a contact, as one group.

@@ -1,15 +1,18 @@
 -- Appends a group of one partition's events to their lanes.
 --
 -- KEYS  lib's, then the 6 sets of ids seen.
--- ARGV  lib's; then the number of events, and per event: digest, workspace index, routing version,
---       `resent contact type id traceparent`, body, the number of its lanes and their indexes.
--- Returns {taken, ready, over, stale}: a letter per event done (s stored, d duplicate, u unmatched); indexes of lanes
---       that became ready; indexes of endpoints past a limit; `{workspace index, routing}` when it stopped early.
+-- ARGV  lib's; then the token and the number of places that idle lanes may be leased into, the number of events, and per
+--       event: digest, workspace index, routing version, `resent contact type id traceparent`, body, the number of its
+--       lanes and their indexes.
+-- Returns {taken, ready, over, stale, granted, now_ms}: a letter per event done (s stored, d duplicate, u unmatched);
+--       indexes of lanes that became ready; indexes of endpoints past a limit; `{workspace index, routing}` when it
+--       stopped early; per lane leased `{index, the event's from 0, seq, generation, the configuration's version}`.
 local SEEN_SETS, SEEN_BUCKETS = 6, 4
-local events, at = {}, rest + 1
-for i = 1, number(ARGV[rest]) do
+local TOKEN, places_left = ARGV[rest], number(ARGV[rest + 1])
+local events, at = {}, rest + 3
+for i = 1, number(ARGV[rest + 2]) do
   local lanes = number(ARGV[at + 5])
-  events[i] = {at = at, digest = ARGV[at], lanes = lanes}
+  events[i] = {index = i - 1, at = at, digest = ARGV[at], lanes = lanes}
   at = at + 6 + lanes
 end
 
@@ -35,6 +38,20 @@ for index = bucket - SEEN_BUCKETS, bucket do
   end
 end
 
+local lease_end = now + lease_ms
+local lease_end_text, granted = string.format('%.0f', lease_end), {}
+
+-- Leases a lane that was idle, as claim would next, for its first attempt; false where that is for claim to judge.
+local function grant(l, event, len, ref, length)
+  local e = l.ep
+  if places_left == 0 or l.su == 1 or l.sq ~= 0 or length ~= l.pa + 1 or blocked(e) then return false end
+  l.sq, l.len, l.ref, l.rd, l.at, l.tr, l.gn, l.tk, l.le = e.seq, len, ref, 1, 0, 0, e.gen, TOKEN, lease_end
+  put(l, 'leased', lease_end, lease_end_text)
+  places_left = places_left - 1
+  granted[#granted + 1] = {l.index, event.index, e.seq, e.gen, e.cv}
+  return true
+end
+
 local function append(event)
   local a = event.at
   local head, body, ref = ARGV[a + 3], ARGV[a + 4], '-'
@@ -52,8 +69,9 @@ local function append(event)
     body = ''
   end
   local line = ref .. ' ' .. head
+  local function first(l, length) return grant(l, event, len, ref, length) end
   for _, l in ipairs(places) do
-    join(l, len, line, body)
+    join(l, len, line, body, first)
   end
 end
 
@@ -95,4 +113,4 @@ for i = 1, #E do
   local e = E[i]
   if e.touched and endpoint(e) and (e.ev > events_max or e.by + e.db > bytes_max) then over[#over + 1] = i end
 end
-return {table.concat(taken), fresh(), over, stale}
+return {table.concat(taken), fresh(), over, stale, granted, now_text}

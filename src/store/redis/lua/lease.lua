@@ -60,9 +60,6 @@ local function shed(l)
   e.kn, l.pa = e.kn - listed, l.pa - (over - listed)
 end
 
--- Whether nothing may be sent to an endpoint now.
-local function blocked(e) return e.st ~= 'e' or not entitled(e.ws) end
-
 -- Takes a lease on a lane, whose first event becomes its current one if that is another; false without any. Where it is
 -- `handed_over` with the next event, the one that runs goes on while it is young.
 local BEGINNING = '^(%d+) %d+ (%d+) (%S+)'

@@ -81,6 +81,9 @@ local function endpoint(e)
   return e.there
 end
 
+-- Whether nothing may be sent to an endpoint now.
+local function blocked(e) return e.st ~= 'e' or not entitled(e.ws) end
+
 -- The endpoint's layouts that are not drained, oldest first; the last one is the newest.
 local function layouts(e)
   if not e.layouts then
@@ -169,18 +172,19 @@ local function see(l)
 end
 
 -- Puts an event at the end of a lane: `line` is its entry's line from `body` on. Lanes of layouts other than the oldest
--- are held until it is drained. Only an idle lane changes by it, and only that is read whole; it was seen before.
-local function join(l, len, line, body)
+-- are held until it is drained. Only an idle lane changes by it, and only that is read whole; it was seen before. It
+-- becomes ready, unless `grant`, if there is one, leases it: told of the queue's length.
+local function join(l, len, line, body, grant)
   local e = l.ep
   e.seq, e.ev, e.by, e.dirty, waiting = e.seq + 1, e.ev + 1, e.by + len, true, waiting + 1
-  call('RPUSH', l.queue, string.format('%d %s %d ', e.seq, now_text, len) .. line .. '\n' .. body)
+  local length = call('RPUSH', l.queue, string.format('%d %s %d ', e.seq, now_text, len) .. line .. '\n' .. body)
   if not l.busy then
     l.busy = true
-    if layouts(e)[1].n == l.layout then
+    if layouts(e)[1].n ~= l.layout then
+      put(lane(l), 'held')
+    elseif not (grant and grant(lane(l), length)) then
       put(lane(l), 'ready', now, now_text)
       l.fresh = true
-    else
-      put(lane(l), 'held')
     end
   end
 end

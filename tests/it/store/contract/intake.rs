@@ -1,7 +1,7 @@
 //! Events in: order, duplicates, routing versions.
 
 use recadero::decide::ids::LaneId;
-use recadero::store::lanes::{Append, Pool, Taken};
+use recadero::store::lanes::{Append, Offer, Pool, Taken};
 
 use crate::store::fixture::Open;
 use crate::store::world::{HOUR, MINUTE, World, config, ep, home, lane, lane_of, ws};
@@ -174,7 +174,7 @@ async fn what_was_appended_can_be_waited_for(open: &Open) {
     let world = World::with_endpoint(open, "ep_a").await;
     let intake = world.store.intake().await.expect("intake");
     let event = world.event("w", "1", None).await;
-    intake.append(home("w"), &[event]).await.expect("append");
+    intake.append(home("w"), &[event], Offer::NONE).await.expect("append");
     intake.persist().await.expect("persist");
     assert_eq!(world.deliver_all().await, ["1"]);
 }

@@ -8,7 +8,7 @@ use recadero::decide::notice::Channel;
 use recadero::decide::relief::Burden;
 use recadero::decide::route::Routing;
 use recadero::store::Store;
-use recadero::store::lanes::{After, Append, Claim, Commit, Intake, Lease, Pool, Swept, Token, Want};
+use recadero::store::lanes::{After, Append, Claim, Commit, Granted, Intake, Lease, Offer, Pool, Swept, Token, Want};
 use recadero::store::outbox::Sent;
 use recadero::store::records::{Config, ResendFrom, Workspace};
 
@@ -23,7 +23,7 @@ const ALL: usize = 500;
 #[derive(Clone, Debug)]
 pub enum Op {
     Pass(Duration),
-    Append(Partition, Vec<Append>),
+    Append(Partition, Vec<Append>, Offer),
     Due(Partition, Pool),
     Claim(Partition, Vec<Want>),
     Commit(Partition, Vec<Commit>),
@@ -55,6 +55,7 @@ pub enum Op {
 #[derive(Default)]
 pub struct Learned {
     pub leases: Vec<Lease>,
+    pub granted: Vec<Granted>,
     pub dropped: Vec<(WorkspaceId, EndpointId, EventId)>,
     pub due: Vec<LaneId>,
     pub routing: Option<(WorkspaceId, Routing)>,
@@ -90,11 +91,12 @@ impl Subject {
                 self.fixture.time.pass(*span);
                 String::new()
             }
-            Op::Append(partition, items) => {
-                let answer = self.intake.append(*partition, items).await.map(|mut appended| {
+            Op::Append(partition, items, offer) => {
+                let answer = self.intake.append(*partition, items, *offer).await.map(|mut appended| {
                     appended.ready.sort();
                     appended.dropped.sort();
                     learned.routing = appended.stale.clone();
+                    learned.granted = appended.granted.clone();
                     appended
                 });
                 text(answer)

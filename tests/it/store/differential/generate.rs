@@ -14,7 +14,7 @@ use recadero::decide::notice::Channel;
 use recadero::decide::policy::Policy;
 use recadero::decide::retry;
 use recadero::decide::route::{self, Routing};
-use recadero::store::lanes::{Append, Commit, Lease, Pool, Token, Want};
+use recadero::store::lanes::{Append, Commit, Granted, Lease, Offer, Pool, Token, Want};
 use recadero::store::outbox::Sent;
 use recadero::store::records::{AttemptRow, Config, LAYOUTS_MAX, ResendFrom, Workspace};
 
@@ -90,6 +90,13 @@ impl Generator {
         remember(&mut self.leases, learned.leases);
         remember(&mut self.due, learned.due);
         remember(&mut self.notices, learned.notices);
+        // What was leased at once is asked for under its token, mostly: else the lease ends.
+        for Granted { lane, token, .. } in learned.granted {
+            let want = Want { config: self.configs.get(&lane.endpoint).cloned().map(Arc::new), lane, token };
+            if !self.chance(4) {
+                self.planned.push(Op::Claim(home(&want.lane), vec![want]));
+            }
+        }
         if let Some((workspace, routing)) = learned.routing {
             remember(self.routings.entry(workspace).or_default(), [routing]);
         }
@@ -115,7 +122,7 @@ impl Generator {
         if let Some((workspace, endpoint, times @ 1..)) = self.unsteady.take() {
             self.unsteady = Some((workspace.clone(), endpoint.clone(), times - 1));
             let event = self.event(workspace.clone());
-            let append = Op::Append(Partition::of(&workspace, PARTITIONS), vec![event]);
+            let append = Op::Append(Partition::of(&workspace, PARTITIONS), vec![event], Offer::NONE);
             let change = self.put_endpoint(workspace, endpoint, now_ms);
             self.planned.push(change);
             return append;
@@ -212,7 +219,9 @@ impl Generator {
             let workspace = workspaces.choose(&mut self.random).cloned().unwrap_or_else(|| self.pick_workspace());
             self.event(workspace)
         });
-        Op::Append(partition, items.collect())
+        let items = items.collect();
+        let places = if self.chance(2) { self.random.random_range(1..5) } else { 0 };
+        Op::Append(partition, items, Offer { token: Token(self.random.random()), places })
     }
 
     fn event(&mut self, workspace: WorkspaceId) -> Append {

@@ -1,0 +1,111 @@
+//! What a router in the same process says to the scheduler: that lanes became ready, and that it is about to fill some,
+//! for which it holds places, so that what was idle is leased by the append itself.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rand::RngCore;
+use rand::rngs::StdRng;
+use tokio::sync::mpsc;
+
+use super::{Note, index};
+use crate::consume::Held;
+use crate::decide::ids::{LaneId, Partition};
+use crate::deliver::claims;
+use crate::deliver::places::Seats;
+use crate::deliver::worker::Shared;
+use crate::store::lanes::{Granted, Offer, Pool, Token};
+
+/// Of the free places no more than one in this many is held for one append: other lanes look for places meanwhile, and
+/// nobody tells them when what was held is free again.
+const HELD_SHARE: usize = 4;
+
+/// Tells a deliverer in this process of lanes that became ready, and holds places for those that will. Cheap to clone;
+/// never waits.
+#[derive(Clone)]
+pub struct Waker {
+    pub(super) wakes: mpsc::Sender<Vec<LaneId>>,
+    pub(super) notes: mpsc::UnboundedSender<Note>,
+    pub(super) shared: Arc<Shared>,
+    /// The healthy places.
+    pub(super) seats: Arc<Seats>,
+    pub(super) random: Arc<Mutex<StdRng>>,
+}
+
+impl Waker {
+    /// Announces lanes. A hint: when the deliverer is swamped, it is dropped.
+    pub fn wake(&self, lanes: Vec<LaneId>) {
+        // Full or closed: a poll finds the lanes, here or elsewhere.
+        let _ = self.wakes.try_send(lanes);
+    }
+
+    /// Holds healthy places for lanes of a partition that are about to be filled, unless others wait for places.
+    pub fn hold(&self, partition: Partition, lanes: Vec<LaneId>) -> Option<Box<dyn Held>> {
+        let shared = &self.shared;
+        let wanted = shared.wanted[index(Pool::Healthy)].load(Ordering::Relaxed);
+        if wanted || shared.draining.load(Ordering::Relaxed) || !shared.members.is_mine(partition) {
+            return None;
+        }
+        let most = lanes.len().min(self.seats.free() / HELD_SHARE);
+        let places = self.seats.take(most);
+        if places == 0 {
+            return None;
+        }
+        let token = Token(self.random.lock().unwrap_or_else(PoisonError::into_inner).next_u64());
+        let asked = shared.tools.clock.boot();
+        let waker = self.clone();
+        Some(Box::new(Places { waker, partition, lanes, asked, offer: Offer { token, places }, answered: false }))
+    }
+}
+
+/// Places that are held for an append.
+struct Places {
+    waker: Waker,
+    partition: Partition,
+    lanes: Vec<LaneId>,
+    /// When they began to be held (boot time): before any lease began.
+    asked: Duration,
+    offer: Offer,
+    answered: bool,
+}
+
+impl Held for Places {
+    fn offer(&self) -> Offer {
+        self.offer
+    }
+
+    fn granted(mut self: Box<Self>, granted: Vec<Granted>) {
+        self.answered = true;
+        self.waker.seats.give(self.offer.places - granted.len());
+        if granted.is_empty() {
+            return;
+        }
+        let lanes = granted.iter().map(|granted| granted.lane.clone()).collect();
+        if self.waker.notes.send(Note::Granted { granted, asked: self.asked }).is_err() {
+            self.give_back(lanes); // The deliverer has ended.
+        }
+    }
+}
+
+impl Places {
+    fn give_back(&self, lanes: Vec<LaneId>) {
+        // Without a runtime the process is ending, and the leases end by themselves.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let (tools, token) = (self.waker.shared.tools.clone(), self.offer.token);
+            let leases = lanes.into_iter().map(|lane| (lane, token)).collect();
+            runtime.spawn(claims::forget(tools, self.partition, leases));
+        }
+    }
+}
+
+impl Drop for Places {
+    /// Without an answer the append may have leased lanes that nobody hears of.
+    fn drop(&mut self) {
+        if !self.answered {
+            self.waker.seats.give(self.offer.places);
+            let lanes = std::mem::take(&mut self.lanes);
+            self.give_back(lanes);
+        }
+    }
+}
