@@ -2,7 +2,7 @@
 //! reply is lost. Behind them are the real in-process broker and the real memory store.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use crate::decide::ids::{LaneId, Partition};
 use crate::decide::relief::Burden;
 use crate::observe::signal::{Signal, Tap};
 use crate::store::lanes::{
-    Append, Appended, Claim, Commit, Committed, Due, Figures, Intake, Lanes, Memory as Use, Offer, Pool, Relieved,
-    Swept, Token, Want,
+    Append, Appended, Claim, Commit, Committed, Due, Figures, Granted, Intake, Lanes, Memory as Use, Offer, Pool,
+    Relieved, Swept, Token, Want,
 };
 use crate::store::memory::Memory;
 use crate::store::{Result, StoreError};
@@ -258,11 +258,44 @@ impl Lanes for FlakyLanes {
     }
 }
 
-/// Signals and wakes, as they came.
+/// Signals and wakes, as they came, and what became of the places that were held.
 #[derive(Default)]
 pub(super) struct Seen {
     pub(super) signals: Mutex<Vec<String>>,
     pub(super) woken: Mutex<Vec<LaneId>>,
+    /// How many are held for an append.
+    pub(super) places: AtomicUsize,
+    pub(super) held: Arc<Mutex<HeldSeen>>,
+}
+
+#[derive(Default)]
+pub(super) struct HeldSeen {
+    pub(super) granted: Vec<LaneId>,
+    /// Lanes of appends that were not answered.
+    pub(super) unheard: Vec<LaneId>,
+}
+
+struct Places {
+    seen: Arc<Mutex<HeldSeen>>,
+    lanes: Vec<LaneId>,
+    offer: Offer,
+}
+
+impl Held for Places {
+    fn offer(&self) -> Offer {
+        self.offer
+    }
+
+    fn granted(mut self: Box<Self>, granted: Vec<Granted>) {
+        self.lanes.clear();
+        self.seen.lock().unwrap().granted.extend(granted.into_iter().map(|granted| granted.lane));
+    }
+}
+
+impl Drop for Places {
+    fn drop(&mut self) {
+        self.seen.lock().unwrap().unheard.append(&mut self.lanes);
+    }
 }
 
 impl Seen {
@@ -283,8 +316,10 @@ impl Wake for Seen {
         self.woken.lock().unwrap().extend(lanes);
     }
 
-    fn hold(&self, _: Partition, _: Vec<LaneId>) -> Option<Box<dyn Held>> {
-        None
+    fn hold(&self, _: Partition, lanes: Vec<LaneId>) -> Option<Box<dyn Held>> {
+        let places = self.places.load(Ordering::Relaxed);
+        let offer = Offer { token: Token(1), places };
+        (places > 0).then(|| Box::new(Places { seen: self.held.clone(), lanes, offer }) as Box<dyn Held>)
     }
 }
 

@@ -1,13 +1,14 @@
 //! The router against a broker and a store that fail where they are told to.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::STORE_PATIENCE;
 use super::fakes::{How, Op};
-use super::world::{EXCHANGE, WORKSPACES, World, reason};
+use super::world::{EXCHANGE, WORKSPACES, World, lane, reason};
 use crate::consume::Broker;
 use crate::consume::local::LocalBroker;
 use crate::store::StoreError;
@@ -29,6 +30,31 @@ async fn events_reach_their_lanes_in_order_and_poison_is_rejected() {
     assert_eq!(counts, [33, 30, 2, 1, 1]);
     assert_eq!(world.faults.count(Op::Ack), world.faults.count(Op::Persist), "one acknowledgement for a batch");
     assert!(world.faults.count(Op::Ack) <= 5, "events are taken in batches");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_append_leased_is_handed_over() {
+    let world = World::new().await;
+    world.seen.places.store(2, Ordering::Relaxed);
+    world.publish_thirty().await;
+    world.route().await;
+    let held = world.seen.held.lock().unwrap();
+    assert!(held.unheard.is_empty());
+    assert!(!held.granted.is_empty());
+    assert_eq!(held.granted.len() + world.seen.woken.lock().unwrap().len(), 3, "leased or ready, but not both");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_holds_places_learns_that_an_append_was_not_answered() {
+    let world = World::new().await;
+    world.seen.places.store(2, Ordering::Relaxed);
+    world.publish("acme", "acme-0").await;
+    // The first one finds the routing to be another.
+    *world.faults.plan.lock().unwrap() = vec![(Op::Append, 2, How::After)];
+    world.route().await;
+    let held = world.seen.held.lock().unwrap();
+    assert_eq!(held.unheard, [lane("acme")], "it was leased, and nobody heard of it");
+    assert!(held.granted.is_empty() && world.seen.woken.lock().unwrap().is_empty());
 }
 
 /// Every operation, the first, second and third of its kind, without effect and with its reply lost.

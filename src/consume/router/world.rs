@@ -115,10 +115,8 @@ impl World {
 
     /// Delivers all that waits for a workspace's endpoint, and answers the ids in their order.
     pub(super) async fn delivered(&self, workspace: &str) -> Vec<String> {
-        let id = WorkspaceId::trusted(workspace);
-        let partition = Partition::of(&id, PARTITIONS);
-        let lane = LaneId { workspace: id, endpoint: endpoint(workspace), layout: 1, index: 0 };
-        let want = Want { lane, token: Token(1), config: None };
+        let partition = Partition::of(&WorkspaceId::trusted(workspace), PARTITIONS);
+        let want = Want { lane: lane(workspace), token: Token(1), config: None };
         let claims = self.memory.claim(partition, &[want]).await.unwrap();
         let Some(Claim::Leased(mut lease)) = claims.into_iter().next() else { return Vec::new() };
         let mut ids = Vec::new();
@@ -158,6 +156,10 @@ impl World {
             "{context}"
         );
     }
+}
+
+pub(super) fn lane(workspace: &str) -> LaneId {
+    LaneId { workspace: WorkspaceId::trusted(workspace), endpoint: endpoint(workspace), layout: 1, index: 0 }
 }
 
 fn endpoint(workspace: &str) -> EndpointId {

@@ -105,6 +105,7 @@ const WORDS: &[&str] = &[
     "Lost",
     "Gone",
     "Leased(",
+    "granted: [Granted",
     "Taken",
     "Stored",
     "Duplicate",

@@ -1,0 +1,264 @@
+//! Places that are held for appends, and what becomes of the leases that an append gives.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use super::{Meanwhile, Note, Scheduler, Waker, Working};
+use crate::clock::Clock;
+use crate::consume::Held;
+use crate::decide::attempt::{Answer, Attempted};
+use crate::decide::ids::{EndpointId, EventId, EventType, LaneId, Partition, WorkspaceId};
+use crate::decide::policy::Policy;
+use crate::deliver::commits::Commits;
+use crate::deliver::members::Members;
+use crate::deliver::places::Slot;
+use crate::deliver::send::{Request, Sender};
+use crate::deliver::target::Targets;
+use crate::deliver::worker::Left;
+use crate::deliver::{Options, Tools};
+use crate::observe::signal::Signals;
+use crate::store::lanes::{Append, Appended, Due, Granted, Intake, Lanes, Offer, Pool};
+use crate::store::memory::Memory;
+use crate::store::records::{Config, Records, Workspace};
+
+const PARTITIONS: u16 = 4;
+
+/// A receiver that takes everything.
+#[derive(Default)]
+struct Receiver(Mutex<Vec<String>>);
+
+#[async_trait]
+impl Sender for Receiver {
+    async fn send(&self, request: Request) -> Attempted {
+        self.0.lock().unwrap().push(request.headers["webhook-id"].to_str().unwrap().to_owned());
+        Attempted { answer: Answer::Status { status: 200, excerpt: String::new() }, took: Duration::ZERO }
+    }
+}
+
+struct World {
+    store: Memory,
+    receiver: Arc<Receiver>,
+    scheduler: Scheduler,
+    waker: Waker,
+}
+
+impl World {
+    /// With an endpoint in the workspace `acme`.
+    async fn new(inflight_max: usize) -> Self {
+        let policy = Policy::default();
+        let store = Memory::new(policy.clone(), PARTITIONS, Clock::system());
+        let workspace = Workspace { plan: "advanced".to_owned(), ..Workspace::default() };
+        store.put_workspace(&lane().workspace, &workspace).await.unwrap();
+        let config = Config {
+            version: 1,
+            url: "https://receiver.test/".to_owned(),
+            events: vec![EventType::trusted("*")],
+            description: String::new(),
+            lanes: 1,
+            headers: vec![],
+            secrets: vec![],
+            created_ms: 0,
+            updated_ms: 0,
+        };
+        store.put_endpoint(&lane().workspace, &lane().endpoint, &config).await.unwrap();
+        let receiver = Arc::new(Receiver::default());
+        let tools = Tools {
+            store: Arc::new(store.clone()),
+            sender: receiver.clone(),
+            clock: Clock::system(),
+            signals: Signals::default(),
+        };
+        let options = Options {
+            member: "me".to_owned(),
+            partitions: PARTITIONS,
+            policy: Arc::new(policy),
+            inflight_max,
+            slow_max: 10,
+            grace: Duration::from_secs(1),
+            seed: [1; 32],
+        };
+        let commits = Commits::new(PARTITIONS, tools.clone());
+        let targets = Targets::new(receiver.clone());
+        let members = Members::new(Some("me".to_owned()));
+        let (scheduler, waker) = Scheduler::new(&options, tools, commits, targets, members);
+        Self { store, receiver, scheduler, waker }
+    }
+
+    fn hold(&self) -> Option<Box<dyn Held>> {
+        self.waker.hold(home(), vec![lane()])
+    }
+
+    fn free(&self) -> usize {
+        self.scheduler.places.free(Pool::Healthy)
+    }
+
+    /// An append of one event.
+    async fn append(&self, id: &str, offer: Offer) -> Appended {
+        let routing_version = self.store.routing(&lane().workspace).await.unwrap().version;
+        let event = Append {
+            workspace: lane().workspace,
+            id: EventId::trusted(id),
+            event_type: EventType::trusted("message.sent"),
+            contact: None,
+            traceparent: None,
+            body: "{}".into(),
+            routing_version,
+            lanes: vec![lane()],
+        };
+        Intake::append(&self.store, home(), &[event], offer).await.unwrap()
+    }
+
+    async fn granted(&self, id: &str, offer: Offer) -> Vec<Granted> {
+        let granted = self.append(id, offer).await.granted;
+        assert_eq!(granted.len(), 1);
+        granted
+    }
+
+    async fn due(&self) -> Vec<Due> {
+        self.store.due(home(), Pool::Healthy, 10).await.unwrap()
+    }
+
+    async fn is_put_back(&self) {
+        while self.due().await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Runs until the receiver has so many.
+    async fn run_until(self, count: usize) -> Vec<String> {
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(self.scheduler.run(stop.clone()));
+        while self.receiver.0.lock().unwrap().len() < count {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        stop.cancel();
+        running.await.unwrap();
+        self.receiver.0.lock().unwrap().clone()
+    }
+}
+
+fn lane() -> LaneId {
+    let (workspace, endpoint) = (WorkspaceId::trusted("acme"), EndpointId::trusted("ep_1"));
+    LaneId { workspace, endpoint, layout: 1, index: 0 }
+}
+
+fn home() -> Partition {
+    Partition::of(&lane().workspace, PARTITIONS)
+}
+
+#[tokio::test]
+async fn what_is_held_is_free_again_when_nothing_was_leased() {
+    let world = World::new(16).await;
+    let held = world.hold().expect("twelve are free");
+    assert_eq!((held.offer().places, world.free()), (1, 11));
+    held.granted(vec![]);
+    assert_eq!(world.free(), 12);
+}
+
+#[tokio::test]
+async fn no_more_than_a_share_of_the_free_places_is_held() {
+    let world = World::new(16).await;
+    let held: Vec<_> = (0..9).filter_map(|_| world.waker.hold(home(), vec![lane(); 9])).collect();
+    let places: Vec<_> = held.iter().map(|held| held.offer().places).collect();
+    assert_eq!((places, world.free()), (vec![3, 2, 1, 1, 1, 1], 3));
+    assert!(World::new(4).await.hold().is_none(), "one of three would be more than a share");
+}
+
+#[tokio::test]
+async fn nothing_is_held_while_others_wait_or_for_another_process() {
+    let mut world = World::new(16).await;
+    world.scheduler.shared.wanted[0].store(true, std::sync::atomic::Ordering::Relaxed);
+    assert!(world.hold().is_none());
+    world.scheduler.dispatch();
+    assert!(world.hold().is_some(), "nobody waits any more");
+    world.scheduler.shared.draining.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert!(world.hold().is_none());
+}
+
+#[tokio::test]
+async fn leased_lanes_are_worked_on_and_their_places_come_back() {
+    let mut world = World::new(16).await;
+    for id in ["1", "2"] {
+        let held = world.hold().expect("places are free");
+        let granted = world.granted(id, held.offer()).await;
+        held.granted(granted);
+        world = settled(world, id).await;
+        assert_eq!(world.free(), 12);
+    }
+}
+
+/// Lets the scheduler do what it hears of until an event is recorded.
+async fn settled(mut world: World, id: &str) -> World {
+    while world.receiver.0.lock().unwrap().last().is_none_or(|last| last != id) || world.free() < 12 {
+        let note = world.scheduler.notes.1.recv().await.expect("the scheduler has a sender itself");
+        world.scheduler.hear(note);
+    }
+    world
+}
+
+#[tokio::test]
+async fn what_an_unanswered_append_leased_is_put_back() {
+    let world = World::new(16).await;
+    let held = world.hold().expect("places are free");
+    world.granted("1", held.offer()).await;
+    assert!(world.due().await.is_empty());
+    drop(held);
+    assert_eq!(world.free(), 12);
+    world.is_put_back().await;
+}
+
+#[tokio::test]
+async fn what_is_leased_when_the_deliverer_has_ended_is_put_back() {
+    let world = World::new(16).await;
+    let held = world.hold().expect("places are free");
+    let granted = world.granted("1", held.offer()).await;
+    let World { store, receiver, scheduler, waker } = world;
+    drop(scheduler);
+    held.granted(granted);
+    let world = World { scheduler: World::new(16).await.scheduler, store, receiver, waker };
+    world.is_put_back().await;
+}
+
+#[tokio::test]
+async fn what_is_leased_when_the_deliverer_is_about_to_end_is_put_back() {
+    let world = World::new(16).await;
+    let held = world.hold().expect("places are free");
+    let granted = world.granted("1", held.offer()).await;
+    held.granted(granted);
+    let (store, stop) = (world.store.clone(), CancellationToken::new());
+    stop.cancel();
+    world.scheduler.run(stop).await;
+    assert_eq!(store.due(home(), Pool::Healthy, 10).await.unwrap().len(), 1);
+    assert!(world.receiver.0.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_lane_leased_while_its_worker_leaves_goes_on() {
+    let mut world = World::new(16).await;
+    assert!(world.scheduler.places.take(Pool::Healthy, &lane().workspace));
+    let slot = Arc::new(Slot::default());
+    world.scheduler.placed.insert(7, Working { slot, pool: Pool::Healthy, lane: lane() });
+    world.scheduler.busy.insert(lane(), Meanwhile::Nothing);
+
+    let held = world.hold().expect("places are free");
+    let granted = world.granted("1", held.offer()).await;
+    world.scheduler.hear(Note::Granted { granted, asked: world.scheduler.shared.tools.clock.boot() });
+    world.scheduler.learn(Pool::Healthy, lane());
+    assert_eq!(world.free(), 11, "the worker's place alone is taken");
+    world.scheduler.hear(Note::Left { id: 7, left: Left::Resting });
+    std::mem::forget(held); // Its places went along.
+    assert_eq!(world.run_until(1).await, ["1"]);
+}
+
+#[tokio::test]
+async fn a_lane_whose_configuration_changed_is_asked_for_under_its_token() {
+    let world = World::new(16).await;
+    let held = world.hold().expect("places are free");
+    let granted = world.granted("1", held.offer()).await;
+    assert!(world.scheduler.shared.targets.config(&lane().endpoint).is_none(), "it was never met");
+    held.granted(granted);
+    assert_eq!(world.run_until(1).await, ["1"]);
+}
