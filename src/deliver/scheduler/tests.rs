@@ -26,14 +26,15 @@ use crate::store::records::{Config, Records, Workspace};
 
 const PARTITIONS: u16 = 4;
 
-/// A receiver that takes everything.
+/// A receiver that takes everything, and tells which events came on which paths.
 #[derive(Default)]
 struct Receiver(Mutex<Vec<String>>);
 
 #[async_trait]
 impl Sender for Receiver {
     async fn send(&self, request: Request) -> Attempted {
-        self.0.lock().unwrap().push(request.headers["webhook-id"].to_str().unwrap().to_owned());
+        let event = request.headers["webhook-id"].to_str().unwrap();
+        self.0.lock().unwrap().push(format!("{event}{}", request.url.path()));
         Attempted { answer: Answer::Status { status: 200, excerpt: String::new() }, took: Duration::ZERO }
     }
 }
@@ -48,22 +49,15 @@ struct World {
 impl World {
     /// With an endpoint in the workspace `acme`.
     async fn new(inflight_max: usize) -> Self {
+        Self::of_member(Some("me".to_owned()), inflight_max).await
+    }
+
+    async fn of_member(me: Option<String>, inflight_max: usize) -> Self {
         let policy = Policy::default();
         let store = Memory::new(policy.clone(), PARTITIONS, Clock::system());
         let workspace = Workspace { plan: "advanced".to_owned(), ..Workspace::default() };
         store.put_workspace(&lane().workspace, &workspace).await.unwrap();
-        let config = Config {
-            version: 1,
-            url: "https://receiver.test/".to_owned(),
-            events: vec![EventType::trusted("*")],
-            description: String::new(),
-            lanes: 1,
-            headers: vec![],
-            secrets: vec![],
-            created_ms: 0,
-            updated_ms: 0,
-        };
-        store.put_endpoint(&lane().workspace, &lane().endpoint, &config).await.unwrap();
+        store.put_endpoint(&lane().workspace, &lane().endpoint, &config(1)).await.unwrap();
         let receiver = Arc::new(Receiver::default());
         let tools = Tools {
             store: Arc::new(store.clone()),
@@ -82,7 +76,7 @@ impl World {
         };
         let commits = Commits::new(PARTITIONS, tools.clone());
         let targets = Targets::new(receiver.clone());
-        let members = Members::new(Some("me".to_owned()));
+        let members = Members::new(me);
         let (scheduler, waker) = Scheduler::new(&options, tools, commits, targets, members);
         Self { store, receiver, scheduler, waker }
     }
@@ -140,6 +134,21 @@ impl World {
     }
 }
 
+/// Each version has a path of its own.
+fn config(version: u64) -> Config {
+    Config {
+        version,
+        url: format!("https://receiver.test/{version}"),
+        events: vec![EventType::trusted("*")],
+        description: String::new(),
+        lanes: 1,
+        headers: vec![],
+        secrets: vec![],
+        created_ms: 0,
+        updated_ms: 0,
+    }
+}
+
 fn lane() -> LaneId {
     let (workspace, endpoint) = (WorkspaceId::trusted("acme"), EndpointId::trusted("ep_1"));
     LaneId { workspace, endpoint, layout: 1, index: 0 }
@@ -169,6 +178,7 @@ async fn no_more_than_a_share_of_the_free_places_is_held() {
 
 #[tokio::test]
 async fn nothing_is_held_while_others_wait_or_for_another_process() {
+    assert!(World::of_member(None, 16).await.hold().is_none(), "others look after the partition");
     let mut world = World::new(16).await;
     world.scheduler.shared.wanted[0].store(true, std::sync::atomic::Ordering::Relaxed);
     assert!(world.hold().is_none());
@@ -185,14 +195,25 @@ async fn leased_lanes_are_worked_on_and_their_places_come_back() {
         let held = world.hold().expect("places are free");
         let granted = world.granted(id, held.offer()).await;
         held.granted(granted);
-        world = settled(world, id).await;
-        assert_eq!(world.free(), 12);
+        world = settled(world, &format!("{id}/1")).await;
     }
 }
 
-/// Lets the scheduler do what it hears of until an event is recorded.
-async fn settled(mut world: World, id: &str) -> World {
-    while world.receiver.0.lock().unwrap().last().is_none_or(|last| last != id) || world.free() < 12 {
+#[tokio::test]
+async fn a_lane_leased_with_another_configuration_than_is_known_brings_it() {
+    let mut world = World::new(16).await;
+    for version in [1, 2] {
+        world.store.put_endpoint(&lane().workspace, &lane().endpoint, &config(version)).await.unwrap();
+        let held = world.hold().expect("places are free");
+        let granted = world.granted(&format!("e{version}"), held.offer()).await;
+        held.granted(granted);
+        world = settled(world, &format!("e{version}/{version}")).await;
+    }
+}
+
+/// Lets the scheduler do what it hears of until an event has come and all places are free.
+async fn settled(mut world: World, event: &str) -> World {
+    while world.receiver.0.lock().unwrap().last().is_none_or(|last| last != event) || world.free() < 12 {
         let note = world.scheduler.notes.1.recv().await.expect("the scheduler has a sender itself");
         world.scheduler.hear(note);
     }
@@ -250,15 +271,5 @@ async fn a_lane_leased_while_its_worker_leaves_goes_on() {
     assert_eq!(world.free(), 11, "the worker's place alone is taken");
     world.scheduler.hear(Note::Left { id: 7, left: Left::Resting });
     std::mem::forget(held); // Its places went along.
-    assert_eq!(world.run_until(1).await, ["1"]);
-}
-
-#[tokio::test]
-async fn a_lane_whose_configuration_changed_is_asked_for_under_its_token() {
-    let world = World::new(16).await;
-    let held = world.hold().expect("places are free");
-    let granted = world.granted("1", held.offer()).await;
-    assert!(world.scheduler.shared.targets.config(&lane().endpoint).is_none(), "it was never met");
-    held.granted(granted);
-    assert_eq!(world.run_until(1).await, ["1"]);
+    assert_eq!(world.run_until(1).await, ["1/1"]);
 }

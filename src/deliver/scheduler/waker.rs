@@ -1,6 +1,7 @@
 //! What a router in the same process says to the scheduler: that lanes became ready, and that it is about to fill some,
 //! for which it holds places, so that what was idle is leased by the append itself.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -89,7 +90,7 @@ impl Held for Places {
 }
 
 impl Places {
-    fn give_back(&self, lanes: Vec<LaneId>) {
+    fn give_back(&self, lanes: BTreeSet<LaneId>) {
         // Without a runtime the process is ending, and the leases end by themselves.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let (tools, token) = (self.waker.shared.tools.clone(), self.offer.token);
@@ -105,7 +106,7 @@ impl Drop for Places {
         if !self.answered {
             self.waker.seats.give(self.offer.places);
             let lanes = std::mem::take(&mut self.lanes);
-            self.give_back(lanes);
+            self.give_back(lanes.into_iter().collect());
         }
     }
 }
