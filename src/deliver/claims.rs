@@ -20,7 +20,11 @@ const POLLS_AT_ONCE_MAX: usize = 32;
 /// How often a claim is repeated before its lanes are left to the next poll.
 const CLAIM_TRIES_MAX: u32 = 3;
 
-/// How often, and how long apart, unheard leases are put back; together about as long as a lease.
+/// How long after one another unheard leases are put back: once at once, and again since the store may carry out what it
+/// was asked after it was told that nobody listens, over another connection.
+const FORGET_AFTER: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(5)];
+
+/// How often, and how long apart, that is tried while the store is away; together about as long as a lease.
 const FORGET_TRIES_MAX: u32 = 15;
 const FORGET_AGAIN: Duration = Duration::from_secs(1);
 
@@ -97,16 +101,20 @@ pub async fn claim(shared: &Shared, partition: Partition, wants: &[Want], asked:
     Vec::new()
 }
 
-/// The store may have given leases that nobody heard of: puts them back when it answers again, or leaves them to end.
+/// The store may have given leases that nobody heard of, or may still: puts them back when it answers again, or leaves
+/// them to end.
 pub async fn forget(tools: Tools, partition: Partition, leases: Vec<(LaneId, Token)>) {
     let mut tries = 0;
-    for (lane, token) in leases {
-        while let Err(error) = tools.store.give_back(partition, &lane, token).await {
-            tries += 1;
-            match error {
-                StoreError::Refused(_) => break,
-                _ if tries >= FORGET_TRIES_MAX => return,
-                _ => tokio::time::sleep(FORGET_AGAIN).await,
+    for after in FORGET_AFTER {
+        tokio::time::sleep(after).await;
+        for (lane, token) in &leases {
+            while let Err(error) = tools.store.give_back(partition, lane, *token).await {
+                tries += 1;
+                match error {
+                    StoreError::Refused(_) => break,
+                    _ if tries >= FORGET_TRIES_MAX => return,
+                    _ => tokio::time::sleep(FORGET_AGAIN).await,
+                }
             }
         }
     }

@@ -1,7 +1,6 @@
 //! Working places: how many attempts may be under way, and whose (contract, section 3, *Isolation*).
 //!
-//! Plain accounting, owned by the scheduler; no lock. A worker and the scheduler share only a [`Slot`], a router and the
-//! scheduler only [`Seats`].
+//! Plain accounting of the scheduler's; no lock. With a worker it shares only a [`Slot`], with a router [`Seats`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +15,10 @@ pub const SLOW_AFTER: Duration = Duration::from_millis(500);
 
 /// An attempt that lasts longer gives its place back when lanes wait for one.
 pub const SLOW_WHEN_WANTED: Duration = Duration::from_millis(50);
+
+/// No more than one in this many of a pool's places is held for appends: other lanes look for places meanwhile, and nobody
+/// tells them when what was held is free again.
+const HELD_SHARE: usize = 4;
 
 /// No workspace takes more than one in this many of the suspect and slow places while others wait.
 const SHARE: usize = 4;
@@ -63,24 +66,60 @@ fn millis(time: Duration) -> u64 {
 /// The free places of one pool. The scheduler takes them for lanes that it claims; a router's append holds some before
 /// it knows which of its lanes are idle.
 #[derive(Debug)]
-pub struct Seats(AtomicUsize);
+pub struct Seats {
+    free: AtomicUsize,
+    /// How many are held for appends that are not answered.
+    held: AtomicUsize,
+    held_max: usize,
+}
 
 impl Seats {
+    fn new(size: usize) -> Self {
+        Self { free: AtomicUsize::new(size), held: AtomicUsize::new(0), held_max: size / HELD_SHARE }
+    }
+
     /// How many are free.
     pub fn free(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.free.load(Ordering::SeqCst)
     }
 
-    /// Takes as many as are free, at most `most`.
-    pub fn take(&self, most: usize) -> usize {
-        let rest = |free: usize| Some(free.saturating_sub(most));
-        let free = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest);
-        most.min(free.unwrap_or(0))
+    /// Holds as many as may be held and are free, at most `most`.
+    pub fn hold(&self, most: usize) -> usize {
+        let may = up_to(most, &self.held, |held| self.held_max.saturating_sub(held), usize::wrapping_add);
+        let count = self.take(may);
+        self.held.fetch_sub(may - count, Ordering::SeqCst);
+        count
     }
 
-    /// Gives some back.
-    pub fn give(&self, count: usize) {
-        self.0.fetch_add(count, Ordering::Relaxed);
+    /// Holds so many no longer, of which `taken` stay taken.
+    pub fn release(&self, count: usize, taken: usize) {
+        self.give(count - taken);
+        self.held.fetch_sub(count, Ordering::SeqCst);
+    }
+
+    /// Whether any is held.
+    pub fn any_held(&self) -> bool {
+        self.held.load(Ordering::SeqCst) > 0
+    }
+
+    fn take(&self, most: usize) -> usize {
+        up_to(most, &self.free, |free| free, usize::wrapping_sub)
+    }
+
+    fn give(&self, count: usize) {
+        self.free.fetch_add(count, Ordering::SeqCst);
+    }
+}
+
+/// Changes a counter by as much as there is room for, at most `most`; answers by how much.
+fn up_to(most: usize, of: &AtomicUsize, room: impl Fn(usize) -> usize, change: fn(usize, usize) -> usize) -> usize {
+    let mut now = of.load(Ordering::SeqCst);
+    loop {
+        let count = most.min(room(now));
+        match of.compare_exchange_weak(now, change(now, count), Ordering::SeqCst, Ordering::SeqCst) {
+            Ok(_) => return count,
+            Err(other) => now = other,
+        }
     }
 }
 
@@ -127,7 +166,7 @@ impl Places {
         let healthy = inflight_max.saturating_sub(suspect).max(1);
         Self {
             size: [healthy, suspect],
-            seats: [healthy, suspect].map(|size| Arc::new(Seats(AtomicUsize::new(size)))),
+            seats: [healthy, suspect].map(|size| Arc::new(Seats::new(size))),
             slow_max,
             slow: 0,
             suspect_shares: Shares::default(),

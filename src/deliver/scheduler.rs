@@ -1,6 +1,6 @@
 //! Which lanes get a working place, and when.
 //!
-//! One task owns the places, the lanes known to be ready and the polls, and hears of everything by messages; claims,
+//! One task has the places, the lanes known to be ready and the polls, and hears of everything by messages; claims,
 //! polls and workers are tasks that it starts. Its cost per turn of a lane is constant, whatever the number of
 //! endpoints or the length of a backlog. Rejected: a worker pool that competes for a shared queue (a lock that all
 //! lanes share, and no place to see the oldest attempt from).
@@ -47,6 +47,9 @@ const RETRIES_MAX: usize = 65_536;
 /// How often attempts are looked at for slowness while there are any.
 const SLOWNESS_EVERY: Duration = Duration::from_millis(20);
 
+/// How often a deliverer that ends looks whether an append is still under way.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
 /// Messages that may wait for the scheduler from wakers; beyond that a wake is lost, and a poll finds the lanes.
 const WAKES_MAX: usize = 4096;
 
@@ -70,6 +73,15 @@ enum Meanwhile {
     Announced,
     /// An append found it idle, and leased it.
     Leased(Token),
+}
+
+impl Meanwhile {
+    fn lease_of(self, lane: &LaneId) -> Option<(LaneId, Token)> {
+        match self {
+            Self::Leased(token) => Some((lane.clone(), token)),
+            Self::Nothing | Self::Announced => None,
+        }
+    }
 }
 
 /// A lane being worked on.
@@ -105,7 +117,7 @@ pub struct Scheduler {
     claiming: usize,
     tasks: TaskTracker,
     wakes: mpsc::Receiver<Vec<LaneId>>,
-    /// Unbounded, but bounded by the places: one note per claim, worker or poll under way.
+    /// Unbounded, but bounded by the places: one note per claim, append that leased, worker or poll under way.
     notes: (mpsc::UnboundedSender<Note>, mpsc::UnboundedReceiver<Note>),
 }
 
@@ -202,20 +214,30 @@ impl Scheduler {
 
     /// Attempts under way end and are recorded; nothing new begins.
     async fn drain(mut self) {
-        self.shared.draining.store(true, Ordering::Relaxed);
+        self.shared.draining.store(true, Ordering::SeqCst);
+        let until = Instant::now() + self.grace;
+        // Appends under way may lease lanes; there will be no others.
+        let seats = self.places.seats(Pool::Healthy);
+        let answered = async {
+            while seats.any_held() {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        let _ = tokio::time::timeout_at(until, answered).await;
         // Answers that come from now on find nobody, and their tasks give the leases back; those already here:
         self.notes.1.close();
+        let mut leases: Vec<_> = self.busy.iter().filter_map(|(lane, meanwhile)| meanwhile.lease_of(lane)).collect();
         while let Ok(note) = self.notes.1.try_recv() {
-            let leases = match note {
-                Note::Claimed { claims, .. } => claims::leases(&claims),
-                Note::Granted { granted, .. } => granted.into_iter().map(|it| (it.lane, it.token)).collect(),
-                Note::Left { .. } | Note::Polled(_) => continue,
-            };
-            self.tasks.spawn(claims::give_back(self.shared.clone(), leases));
+            match note {
+                Note::Claimed { claims, .. } => leases.extend(claims::leases(&claims)),
+                Note::Granted { granted, .. } => leases.extend(granted.into_iter().map(|it| (it.lane, it.token))),
+                Note::Left { .. } | Note::Polled(_) => {}
+            }
         }
+        self.tasks.spawn(claims::give_back(self.shared.clone(), leases));
         self.tasks.close();
         let working = self.placed.len() + self.slow.len();
-        if tokio::time::timeout(self.grace, self.tasks.wait()).await.is_err() {
+        if tokio::time::timeout_at(until, self.tasks.wait()).await.is_err() {
             tracing::warn!(working, "the grace has ended before all attempts did; they may repeat");
         }
     }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use super::{Meanwhile, Note, Scheduler, Waker, Working};
-use crate::clock::Clock;
+use crate::clock::{Clock, Time};
 use crate::consume::Held;
 use crate::decide::attempt::{Answer, Attempted};
 use crate::decide::ids::{EndpointId, EventId, EventType, LaneId, Partition, WorkspaceId};
@@ -25,6 +25,22 @@ use crate::store::memory::Memory;
 use crate::store::records::{Config, Records, Workspace};
 
 const PARTITIONS: u16 = 4;
+
+/// How long to wait for what must come.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Time that does not pass: no lease ends by itself.
+struct Still;
+
+impl Time for Still {
+    fn boot(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    fn unix(&self) -> Duration {
+        Duration::from_secs(1_800_000_000)
+    }
+}
 
 /// A receiver that takes everything, and tells which events came on which paths.
 #[derive(Default)]
@@ -54,7 +70,7 @@ impl World {
 
     async fn of_member(me: Option<String>, inflight_max: usize) -> Self {
         let policy = Policy::default();
-        let store = Memory::new(policy.clone(), PARTITIONS, Clock::system());
+        let store = Memory::new(policy.clone(), PARTITIONS, Clock::of(Still));
         let workspace = Workspace { plan: "advanced".to_owned(), ..Workspace::default() };
         store.put_workspace(&lane().workspace, &workspace).await.unwrap();
         store.put_endpoint(&lane().workspace, &lane().endpoint, &config(1)).await.unwrap();
@@ -62,7 +78,7 @@ impl World {
         let tools = Tools {
             store: Arc::new(store.clone()),
             sender: receiver.clone(),
-            clock: Clock::system(),
+            clock: Clock::of(Still),
             signals: Signals::default(),
         };
         let options = Options {
@@ -116,18 +132,14 @@ impl World {
     }
 
     async fn is_put_back(&self) {
-        while self.due().await.is_empty() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        until(async || !self.due().await.is_empty()).await;
     }
 
     /// Runs until the receiver has so many.
     async fn run_until(self, count: usize) -> Vec<String> {
         let stop = CancellationToken::new();
         let running = tokio::spawn(self.scheduler.run(stop.clone()));
-        while self.receiver.0.lock().unwrap().len() < count {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        until(async || self.receiver.0.lock().unwrap().len() >= count).await;
         stop.cancel();
         running.await.unwrap();
         self.receiver.0.lock().unwrap().clone()
@@ -168,11 +180,17 @@ async fn what_is_held_is_free_again_when_nothing_was_leased() {
 }
 
 #[tokio::test]
-async fn no_more_than_a_share_of_the_free_places_is_held() {
+async fn no_more_than_a_share_of_the_places_is_held_by_all_appends_together() {
     let world = World::new(16).await;
-    let held: Vec<_> = (0..9).filter_map(|_| world.waker.hold(home(), vec![lane(); 9])).collect();
-    let places: Vec<_> = held.iter().map(|held| held.offer().places).collect();
-    assert_eq!((places, world.free()), (vec![3, 2, 1, 1, 1, 1], 3));
+    let nine = |index| LaneId { index, ..lane() };
+    let hold = |lanes: Vec<LaneId>| world.waker.hold(home(), lanes);
+    let one = hold(vec![lane(); 9]).expect("places are free");
+    assert_eq!(one.offer().places, 1, "it is one lane");
+    let two = hold((0..9).map(nine).collect()).expect("places are free");
+    assert_eq!((two.offer().places, world.free()), (2, 9));
+    assert!(hold(vec![lane()]).is_none());
+    drop(two);
+    assert!(hold(vec![lane()]).is_some());
     assert!(World::new(4).await.hold().is_none(), "one of three would be more than a share");
 }
 
@@ -214,10 +232,19 @@ async fn a_lane_leased_with_another_configuration_than_is_known_brings_it() {
 /// Lets the scheduler do what it hears of until an event has come and all places are free.
 async fn settled(mut world: World, event: &str) -> World {
     while world.receiver.0.lock().unwrap().last().is_none_or(|last| last != event) || world.free() < 12 {
-        let note = world.scheduler.notes.1.recv().await.expect("the scheduler has a sender itself");
-        world.scheduler.hear(note);
+        let note = tokio::time::timeout(PATIENCE, world.scheduler.notes.1.recv()).await;
+        world.scheduler.hear(note.expect("something happens").expect("the scheduler has a sender itself"));
     }
     world
+}
+
+async fn until(is_so: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.expect("it comes");
 }
 
 #[tokio::test]
@@ -228,6 +255,17 @@ async fn what_an_unanswered_append_leased_is_put_back() {
     assert!(world.due().await.is_empty());
     drop(held);
     assert_eq!(world.free(), 12);
+    world.is_put_back().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_append_leases_after_it_was_given_up_is_put_back() {
+    let world = World::new(16).await;
+    let held = world.hold().expect("places are free");
+    let offer = held.offer();
+    drop(held);
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    world.granted("1", offer).await;
     world.is_put_back().await;
 }
 
@@ -256,20 +294,59 @@ async fn what_is_leased_when_the_deliverer_is_about_to_end_is_put_back() {
     assert!(world.receiver.0.lock().unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn a_lane_leased_while_its_worker_leaves_goes_on() {
+/// A lane that is leased while its worker, of this number, is about to leave.
+async fn leased_while_busy(id: u64) -> World {
     let mut world = World::new(16).await;
     assert!(world.scheduler.places.take(Pool::Healthy, &lane().workspace));
     let slot = Arc::new(Slot::default());
-    world.scheduler.placed.insert(7, Working { slot, pool: Pool::Healthy, lane: lane() });
+    world.scheduler.placed.insert(id, Working { slot, pool: Pool::Healthy, lane: lane() });
     world.scheduler.busy.insert(lane(), Meanwhile::Nothing);
-
     let held = world.hold().expect("places are free");
     let granted = world.granted("1", held.offer()).await;
-    world.scheduler.hear(Note::Granted { granted, asked: world.scheduler.shared.tools.clock.boot() });
+    held.granted(granted);
+    let note = world.scheduler.notes.1.recv().await.expect("what was leased is told");
+    world.scheduler.hear(note);
     world.scheduler.learn(Pool::Healthy, lane());
     assert_eq!(world.free(), 11, "the worker's place alone is taken");
+    world
+}
+
+#[tokio::test]
+async fn a_lane_leased_while_its_worker_leaves_goes_on() {
+    let mut world = leased_while_busy(7).await;
     world.scheduler.hear(Note::Left { id: 7, left: Left::Resting });
-    std::mem::forget(held); // Its places went along.
     assert_eq!(world.run_until(1).await, ["1/1"]);
+}
+
+#[tokio::test]
+async fn a_lane_leased_while_its_worker_leaves_is_put_back_at_the_end() {
+    let world = leased_while_busy(7).await;
+    let (store, stop) = (world.store.clone(), CancellationToken::new());
+    stop.cancel();
+    world.scheduler.run(stop).await;
+    assert_eq!(store.due(home(), Pool::Healthy, 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_lane_leased_while_its_worker_leaves_is_put_back_where_no_place_is_free() {
+    let mut world = leased_while_busy(7).await;
+    while world.scheduler.places.take(Pool::Healthy, &lane().workspace) {}
+    world.scheduler.resume(lane(), world.scheduler.busy[&lane()].lease_of(&lane()).expect("it is leased").1);
+    world.is_put_back().await;
+}
+
+#[tokio::test]
+async fn an_append_under_way_is_waited_for_at_the_end() {
+    let World { store, receiver, scheduler, waker } = World::new(16).await;
+    let held = waker.hold(home(), vec![lane()]).expect("places are free");
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let ended = tokio::spawn(scheduler.run(stop));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(waker.hold(home(), vec![lane()]).is_none(), "there will be no other");
+    let world = World { scheduler: World::new(16).await.scheduler, store, receiver, waker };
+    let granted = world.granted("1", held.offer()).await;
+    held.granted(granted);
+    ended.await.unwrap();
+    assert_eq!(world.due().await.len(), 1, "by when it has ended");
 }

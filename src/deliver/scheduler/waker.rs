@@ -18,10 +18,6 @@ use crate::deliver::places::Seats;
 use crate::deliver::worker::Shared;
 use crate::store::lanes::{Granted, Offer, Pool, Token};
 
-/// Of the free places no more than one in this many is held for one append: other lanes look for places meanwhile, and
-/// nobody tells them when what was held is free again.
-const HELD_SHARE: usize = 4;
-
 /// Tells a deliverer in this process of lanes that became ready, and holds places for those that will. Cheap to clone;
 /// never waits.
 #[derive(Clone)]
@@ -48,48 +44,49 @@ impl Waker {
         if wanted || shared.draining.load(Ordering::Relaxed) || !shared.members.is_mine(partition) {
             return None;
         }
-        let most = lanes.len().min(self.seats.free() / HELD_SHARE);
-        let places = self.seats.take(most);
+        let lanes: BTreeSet<LaneId> = lanes.into_iter().collect();
+        let places = self.seats.hold(lanes.len());
         if places == 0 {
             return None;
         }
         let token = Token(self.random.lock().unwrap_or_else(PoisonError::into_inner).next_u64());
         let asked = shared.tools.clock.boot();
         let waker = self.clone();
-        Some(Box::new(Places { waker, partition, lanes, asked, offer: Offer { token, places }, answered: false }))
+        Some(Box::new(HeldPlaces { waker, partition, lanes, asked, offer: Offer { token, places }, answered: false }))
     }
 }
 
 /// Places that are held for an append.
-struct Places {
+struct HeldPlaces {
     waker: Waker,
     partition: Partition,
-    lanes: Vec<LaneId>,
+    lanes: BTreeSet<LaneId>,
     /// When they began to be held (boot time): before any lease began.
     asked: Duration,
     offer: Offer,
     answered: bool,
 }
 
-impl Held for Places {
+impl Held for HeldPlaces {
     fn offer(&self) -> Offer {
         self.offer
     }
 
     fn granted(mut self: Box<Self>, granted: Vec<Granted>) {
         self.answered = true;
-        self.waker.seats.give(self.offer.places - granted.len());
-        if granted.is_empty() {
-            return;
+        let (held, taken) = (self.offer.places, granted.len());
+        if taken > 0 {
+            let lanes = granted.iter().map(|granted| granted.lane.clone()).collect();
+            if self.waker.notes.send(Note::Granted { granted, asked: self.asked }).is_err() {
+                self.give_back(lanes); // The deliverer has ended.
+            }
         }
-        let lanes = granted.iter().map(|granted| granted.lane.clone()).collect();
-        if self.waker.notes.send(Note::Granted { granted, asked: self.asked }).is_err() {
-            self.give_back(lanes); // The deliverer has ended.
-        }
+        // After the note: what is held no longer has been told.
+        self.waker.seats.release(held, taken);
     }
 }
 
-impl Places {
+impl HeldPlaces {
     fn give_back(&self, lanes: BTreeSet<LaneId>) {
         // Without a runtime the process is ending, and the leases end by themselves.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
@@ -100,13 +97,13 @@ impl Places {
     }
 }
 
-impl Drop for Places {
+impl Drop for HeldPlaces {
     /// Without an answer the append may have leased lanes that nobody hears of.
     fn drop(&mut self) {
         if !self.answered {
-            self.waker.seats.give(self.offer.places);
             let lanes = std::mem::take(&mut self.lanes);
-            self.give_back(lanes.into_iter().collect());
+            self.give_back(lanes);
+            self.waker.seats.release(self.offer.places, 0);
         }
     }
 }

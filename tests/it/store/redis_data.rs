@@ -10,7 +10,7 @@ use recadero::decide::ids::Partition;
 use recadero::decide::notice::DropReason;
 use recadero::decide::policy::Policy;
 use recadero::observe::signal::Signals;
-use recadero::store::lanes::{After, Claim, Pool, Taken};
+use recadero::store::lanes::{After, Claim, Offer, Pool, Taken};
 use recadero::store::records::{EndpointStatus, Put, ResendFrom};
 use recadero::store::redis::RedisStore;
 
@@ -234,6 +234,21 @@ async fn the_sweep_finds_lanes_that_nothing_would_come_to() {
     world.server().ask(&["ZREM", &key("due:healthy"), "w/ep_a.1.0"]).await.expect("ZREM");
     assert_eq!(world.sweep().await.ready, [lane("ep_a")]);
     assert_eq!(world.deliver_all().await, ["b"]);
+}
+
+#[tokio::test]
+async fn an_append_leases_nothing_past_events_that_stand_astray() {
+    let world = World::with_endpoint(&open_redis, "ep_a").await;
+    let (lane_key, idle) = (key("lane:w/ep_a.1.0"), key("idle"));
+    world.publish(&["a"]).await;
+    assert_eq!(world.deliver_all().await, ["a"]);
+    world.server().ask(&["COPY", &lane_key, &idle]).await.expect("COPY");
+    world.publish(&["b"]).await;
+    world.server().ask(&["COPY", &idle, &lane_key, "REPLACE"]).await.expect("COPY");
+    let event = world.event("w", "c", None).await;
+    let appended = world.append_offering(&[event], Offer { token: world.token(), places: 1 }).await;
+    assert_eq!((appended.granted.len(), appended.ready), (0, vec![lane("ep_a")]));
+    assert_eq!(world.deliver_all().await, ["b", "c"]);
 }
 
 #[tokio::test]

@@ -41,10 +41,11 @@ end
 local lease_end = now + lease_ms
 local lease_end_text, granted = string.format('%.0f', lease_end), {}
 
--- Leases a lane that was idle, as claim would next, for its first attempt; false where that is for claim to judge.
+-- Leases a lane that was idle, as claim would next, for its first attempt; false where that is for claim to judge (it is
+-- suspect, may not send, or has events that stand astray).
 local function grant(l, event, len, ref, length)
   local e = l.ep
-  if places_left == 0 or l.su == 1 or l.sq ~= 0 or length ~= l.pa + 1 or blocked(e) then return false end
+  if places_left == 0 or l.su == 1 or length ~= l.pa + 1 or blocked(e) then return false end
   l.sq, l.len, l.ref, l.rd, l.at, l.tr, l.gn, l.tk, l.le = e.seq, len, ref, 1, 0, 0, e.gen, TOKEN, lease_end
   put(l, 'leased', lease_end, lease_end_text)
   places_left = places_left - 1

@@ -90,11 +90,18 @@ impl Generator {
         remember(&mut self.leases, learned.leases);
         remember(&mut self.due, learned.due);
         remember(&mut self.notices, learned.notices);
-        // What was leased at once is asked for under its token, mostly: else the lease ends.
-        for Granted { lane, token, .. } in learned.granted {
-            let want = Want { config: self.configs.get(&lane.endpoint).cloned().map(Arc::new), lane, token };
-            if !self.chance(4) {
-                self.planned.push(Op::Claim(home(&want.lane), vec![want]));
+        // What was leased at once is worked on, or asked for under its token, or forgotten: then the lease ends.
+        for granted in learned.granted {
+            let config = self.configs.get(&granted.lane.endpoint).cloned().map(Arc::new);
+            match config {
+                Some(config) if config.version == granted.config_version && self.chance(2) => {
+                    remember(&mut self.leases, [granted.lease(config)]);
+                }
+                config if !self.chance(3) => {
+                    let Granted { lane, token, .. } = granted;
+                    self.planned.push(Op::Claim(home(&lane), vec![Want { lane, token, config }]));
+                }
+                _ => {}
             }
         }
         if let Some((workspace, routing)) = learned.routing {
