@@ -7,9 +7,10 @@
 //!                    └ places: healthy | suspect | slow
 //! ```
 //!
-//! One scheduler task owns the places and every choice about them; a worker task exists only while its lane is
-//! leased, so there is no thread, task or timer per lane. The store's tokens alone are safety; who polls which
-//! partition, and who is woken, is advice.
+//! One scheduler task has the places and every choice about them, but for some that a router holds while it appends: what
+//! it then leases comes to the scheduler as well. A worker task exists only while its lane is leased, so there is no
+//! thread, task or timer per lane. The store's tokens alone are safety; who polls which partition, and who is woken, is
+//! advice.
 //!
 //! Invariants: a claim is made only into a free place; an attempt begins only well inside its lease; the rules
 //! (what is delivered, what follows a failure) are `decide`'s, not this module's.

@@ -103,7 +103,7 @@ pub trait Intake: Send + Sync {
     ///
     /// While the offer has places, a lane that would become `ready` is leased to its token instead, as a claim that came
     /// next would, if it is healthy and may send. An append that is repeated leases nothing again: whoever made an offer
-    /// and hears no answer gives the lanes back.
+    /// and hears no answer gives the lanes back, more than once, since it may be carried out late.
     ///
     /// Then the limits, for each endpoint that the group touched. Current events count in them and are never dropped.
     /// While more events wait than may, the oldest goes to the dropped list. While the bodies of waiting and dropped
