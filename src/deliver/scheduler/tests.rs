@@ -182,15 +182,16 @@ async fn what_is_held_is_free_again_when_nothing_was_leased() {
 #[tokio::test]
 async fn no_more_than_a_share_of_the_places_is_held_by_all_appends_together() {
     let world = World::new(16).await;
-    let nine = |index| LaneId { index, ..lane() };
+    let nth = |index| LaneId { index, ..lane() };
     let hold = |lanes: Vec<LaneId>| world.waker.hold(home(), lanes);
     let one = hold(vec![lane(); 9]).expect("places are free");
     assert_eq!(one.offer().places, 1, "it is one lane");
-    let two = hold((0..9).map(nine).collect()).expect("places are free");
+    let two = hold((0..9).map(nth).collect()).expect("places are free");
     assert_eq!((two.offer().places, world.free()), (2, 9));
     assert!(hold(vec![lane()]).is_none());
     drop(two);
     assert!(hold(vec![lane()]).is_some());
+    assert!(hold((0..257).map(nth).collect()).is_none(), "most of so many must wait anyway");
     assert!(World::new(4).await.hold().is_none(), "one of three would be more than a share");
 }
 

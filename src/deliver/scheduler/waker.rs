@@ -18,6 +18,10 @@ use crate::deliver::places::Seats;
 use crate::deliver::worker::Shared;
 use crate::store::lanes::{Granted, Offer, Pool, Token};
 
+/// Most lanes of an append that places are held for: each is put back by itself where the answer is lost, and where so many
+/// are filled at once most must wait for a place anyway.
+const LANES_MAX: usize = 256;
+
 /// Tells a deliverer in this process of lanes that became ready, and holds places for those that will. Cheap to clone;
 /// never waits.
 #[derive(Clone)]
@@ -45,7 +49,7 @@ impl Waker {
             return None;
         }
         let lanes: BTreeSet<LaneId> = lanes.into_iter().collect();
-        let places = self.seats.hold(lanes.len());
+        let places = if lanes.len() > LANES_MAX { 0 } else { self.seats.hold(lanes.len()) };
         if places == 0 {
             return None;
         }
