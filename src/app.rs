@@ -21,6 +21,7 @@ use crate::notify::outcome::Outcomes;
 use crate::notify::{self, Courier, Couriers};
 use crate::observe::signal::{Signal, Signals};
 use crate::store::Store;
+use crate::store::lanes::Append;
 
 /// How often a process without a router looks whether the broker is there.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
@@ -86,8 +87,8 @@ impl Wake for Announced {
         self.0.announce(lanes);
     }
 
-    fn hold(&self, partition: Partition, lanes: Vec<LaneId>) -> Option<Box<dyn Held>> {
-        self.0.hold(partition, lanes)
+    fn hold(&self, partition: Partition, items: &[Append]) -> Option<Box<dyn Held>> {
+        self.0.hold(partition, items)
     }
 }
 

@@ -28,7 +28,7 @@ use lapin::types::{AMQPValue, ShortString};
 pub use crate::decide::event::Header;
 use crate::decide::event::{Published, Rejection};
 use crate::decide::ids::{EventId, EventType, LaneId, Partition, WorkspaceId};
-use crate::store::lanes::{Granted, Offer};
+use crate::store::lanes::{Append, Granted, Offer};
 
 /// The header that names the workspace (contract, section 2).
 pub const WORKSPACE_HEADER: &str = "workspace_id";
@@ -102,9 +102,9 @@ pub trait Wake: Send + Sync {
     /// Hands the lanes over; must not wait.
     fn wake(&self, lanes: Vec<LaneId>);
 
-    /// Holds working places for those lanes of a partition that an append finds idle, if there is anybody to work on
+    /// Holds working places for those lanes that an append of these events finds idle, if there is anybody to work on
     /// them at once; must not wait.
-    fn hold(&self, partition: Partition, lanes: Vec<LaneId>) -> Option<Box<dyn Held>>;
+    fn hold(&self, partition: Partition, items: &[Append]) -> Option<Box<dyn Held>>;
 }
 
 /// Working places held for one append. To drop them is to say that its answer was not heard: what it may have leased is

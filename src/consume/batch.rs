@@ -201,8 +201,7 @@ impl Routes<'_> {
             let call = &rest[..if singly { 1 } else { fitting(rest) }];
             let appends: Vec<Append> = call.iter().map(|routable| self.route(&routable.event)).collect();
             let asked: Vec<bool> = call.iter().map(|routable| routable.asked.swap(true, Ordering::Relaxed)).collect();
-            let lanes = appends.iter().flat_map(|append| &append.lanes).cloned().collect();
-            let held = self.wake.hold(first.partition, lanes);
+            let held = self.wake.hold(first.partition, &appends);
             let offer = held.as_ref().map_or(Offer::NONE, |held| held.offer());
             let answer = intake.append(first.partition, &appends, offer).await?;
             if let Some(held) = held {

@@ -11,6 +11,7 @@ use super::scheduler::Waker;
 use crate::consume::Held;
 use crate::decide::ids::{LaneId, Partition};
 use crate::store::Store;
+use crate::store::lanes::Append;
 
 /// Wakes for other processes that may wait for the store; beyond that they are lost, and polls find the lanes.
 const WAKES_MAX: usize = 1024;
@@ -45,9 +46,9 @@ impl Announcer {
         Self { members, local, partitions, others }
     }
 
-    /// Holds places of this process's deliverer for lanes that are about to be filled.
-    pub fn hold(&self, partition: Partition, lanes: Vec<LaneId>) -> Option<Box<dyn Held>> {
-        self.local.as_ref()?.hold(partition, lanes)
+    /// Holds places of this process's deliverer for the lanes that an append is about to fill.
+    pub fn hold(&self, partition: Partition, items: &[Append]) -> Option<Box<dyn Held>> {
+        self.local.as_ref()?.hold(partition, items)
     }
 
     /// Announces lanes.

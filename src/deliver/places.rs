@@ -68,14 +68,15 @@ fn millis(time: Duration) -> u64 {
 #[derive(Debug)]
 pub struct Seats {
     free: AtomicUsize,
-    /// How many are held for appends that are not answered.
-    held: AtomicUsize,
-    held_max: usize,
+    /// How many more may be held for appends.
+    holdable: AtomicUsize,
+    holdable_max: usize,
 }
 
 impl Seats {
     fn new(size: usize) -> Self {
-        Self { free: AtomicUsize::new(size), held: AtomicUsize::new(0), held_max: size / HELD_SHARE }
+        let holdable_max = size / HELD_SHARE;
+        Self { free: AtomicUsize::new(size), holdable: AtomicUsize::new(holdable_max), holdable_max }
     }
 
     /// How many are free.
@@ -85,25 +86,25 @@ impl Seats {
 
     /// Holds as many as may be held and are free, at most `most`.
     pub fn hold(&self, most: usize) -> usize {
-        let may = up_to(most, &self.held, |held| self.held_max.saturating_sub(held), usize::wrapping_add);
+        let may = take_from(&self.holdable, most);
         let count = self.take(may);
-        self.held.fetch_sub(may - count, Ordering::SeqCst);
+        self.holdable.fetch_add(may - count, Ordering::SeqCst);
         count
     }
 
     /// Holds so many no longer, of which `taken` stay taken.
     pub fn release(&self, count: usize, taken: usize) {
         self.give(count - taken);
-        self.held.fetch_sub(count, Ordering::SeqCst);
+        self.holdable.fetch_add(count, Ordering::SeqCst);
     }
 
     /// Whether any is held.
     pub fn any_held(&self) -> bool {
-        self.held.load(Ordering::SeqCst) > 0
+        self.holdable.load(Ordering::SeqCst) < self.holdable_max
     }
 
     fn take(&self, most: usize) -> usize {
-        up_to(most, &self.free, |free| free, usize::wrapping_sub)
+        take_from(&self.free, most)
     }
 
     fn give(&self, count: usize) {
@@ -111,16 +112,11 @@ impl Seats {
     }
 }
 
-/// Changes a counter by as much as there is room for, at most `most`; answers by how much.
-fn up_to(most: usize, of: &AtomicUsize, room: impl Fn(usize) -> usize, change: fn(usize, usize) -> usize) -> usize {
-    let mut now = of.load(Ordering::SeqCst);
-    loop {
-        let count = most.min(room(now));
-        match of.compare_exchange_weak(now, change(now, count), Ordering::SeqCst, Ordering::SeqCst) {
-            Ok(_) => return count,
-            Err(other) => now = other,
-        }
-    }
+/// Takes as much from a counter as is there, at most `most`.
+fn take_from(counter: &AtomicUsize, most: usize) -> usize {
+    let rest = |there: usize| Some(there.saturating_sub(most));
+    let (Ok(there) | Err(there)) = counter.fetch_update(Ordering::SeqCst, Ordering::SeqCst, rest);
+    most.min(there)
 }
 
 /// The process's places.

@@ -56,7 +56,7 @@ const WAKES_MAX: usize = 4096;
 /// What the scheduler hears from its own tasks, and from who holds places.
 enum Note {
     /// An append leased lanes of one partition into places that were held for it.
-    Granted { granted: Vec<Granted>, asked: Duration },
+    Granted { partition: Partition, granted: Vec<Granted>, asked: Duration },
     /// A claim was answered (an empty list when it failed).
     Claimed { reserved: Pool, wants: Vec<Want>, claims: Vec<Claim>, asked: Duration },
     /// A worker left its lane.
@@ -263,7 +263,7 @@ impl Scheduler {
                     }
                 }
             }
-            Note::Granted { granted, asked } => self.accept(granted, asked),
+            Note::Granted { partition, granted, asked } => self.accept(partition, granted, asked),
             Note::Left { id, left } => {
                 let (Working { pool, lane, .. }, meanwhile) = self.leave(id);
                 match left {

@@ -316,7 +316,8 @@ impl Wake for Seen {
         self.woken.lock().unwrap().extend(lanes);
     }
 
-    fn hold(&self, _: Partition, lanes: Vec<LaneId>) -> Option<Box<dyn Held>> {
+    fn hold(&self, _: Partition, items: &[Append]) -> Option<Box<dyn Held>> {
+        let lanes = items.iter().flat_map(|item| item.lanes.clone()).collect();
         let places = self.places.load(Ordering::Relaxed);
         let offer = Offer { token: Token(1), places };
         (places > 0).then(|| Box::new(Places { seen: self.held.clone(), lanes, offer }) as Box<dyn Held>)

@@ -42,8 +42,8 @@ impl Scheduler {
         {
             self.want(pool, lane, &mut groups);
         }
-        for wants in groups.into_values() {
-            self.claim_all(pool, wants);
+        for (partition, wants) in groups {
+            self.claim_all(partition, pool, &wants);
         }
     }
 
@@ -62,12 +62,9 @@ impl Scheduler {
     }
 
     /// Claims lanes of one partition, for which places are taken.
-    pub(super) fn claim_all(&mut self, reserved: Pool, wants: Vec<Want>) {
-        let mut wants = wants.into_iter().peekable();
-        while let Some(first) = wants.peek() {
-            let partition = Partition::of(&first.lane.workspace, self.shared.partitions);
-            let part = wants.by_ref().take(CLAIMS_PER_CALL_MAX).collect();
-            self.claim(partition, reserved, part);
+    pub(super) fn claim_all(&mut self, partition: Partition, reserved: Pool, wants: &[Want]) {
+        for part in wants.chunks(CLAIMS_PER_CALL_MAX) {
+            self.claim(partition, reserved, part.to_vec());
         }
     }
 

@@ -9,7 +9,7 @@ use crate::store::lanes::{Granted, Pool, Token, Want};
 
 impl Scheduler {
     /// Begins with lanes of one partition.
-    pub(super) fn accept(&mut self, granted: Vec<Granted>, asked: Duration) {
+    pub(super) fn accept(&mut self, partition: Partition, granted: Vec<Granted>, asked: Duration) {
         let mut strange = Vec::new();
         for granted in granted {
             let Granted { lane, token, config_version, .. } = &granted;
@@ -26,17 +26,17 @@ impl Scheduler {
                 config => strange.push(Want { lane: lane.clone(), token: *token, config }),
             }
         }
-        self.claim_all(Pool::Healthy, strange);
+        self.claim_all(partition, Pool::Healthy, &strange);
     }
 
     /// A lane was leased while its last worker was still here.
     pub(super) fn resume(&mut self, lane: LaneId, token: Token) {
-        if self.places.take(Pool::Healthy, &lane.workspace) {
-            let config = self.shared.targets.config(&lane.endpoint);
-            self.claim_all(Pool::Healthy, vec![Want { lane, token, config }]);
+        if !self.places.take(Pool::Healthy, &lane.workspace) {
+            self.tasks.spawn(claims::give_back(self.shared.clone(), vec![(lane, token)]));
             return;
         }
         let partition = Partition::of(&lane.workspace, self.shared.partitions);
-        self.tasks.spawn(claims::forget(self.shared.tools.clone(), partition, vec![(lane, token)]));
+        let config = self.shared.targets.config(&lane.endpoint);
+        self.claim_all(partition, Pool::Healthy, &[Want { lane, token, config }]);
     }
 }

@@ -1,5 +1,6 @@
 //! Places that are held for appends, and what becomes of the leases that an append gives.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use crate::deliver::target::Targets;
 use crate::deliver::worker::Left;
 use crate::deliver::{Options, Tools};
 use crate::observe::signal::Signals;
-use crate::store::lanes::{Append, Appended, Due, Granted, Intake, Lanes, Offer, Pool};
+use crate::store::lanes::{Append, Granted, Intake, Lanes, Offer, Pool};
 use crate::store::memory::Memory;
 use crate::store::records::{Config, Records, Workspace};
 
@@ -98,41 +99,22 @@ impl World {
     }
 
     fn hold(&self) -> Option<Box<dyn Held>> {
-        self.waker.hold(home(), vec![lane()])
+        self.hold_for(vec![lane()])
+    }
+
+    fn hold_for(&self, lanes: Vec<LaneId>) -> Option<Box<dyn Held>> {
+        self.waker.hold(home(), &[event("1", lanes)])
+    }
+
+    /// An event that comes to an idle lane while places are free.
+    async fn lease(&self, id: &str) {
+        let held = self.hold().expect("places are free");
+        let granted = granted(&self.store, id, held.offer()).await;
+        held.granted(granted);
     }
 
     fn free(&self) -> usize {
         self.scheduler.places.free(Pool::Healthy)
-    }
-
-    /// An append of one event.
-    async fn append(&self, id: &str, offer: Offer) -> Appended {
-        let routing_version = self.store.routing(&lane().workspace).await.unwrap().version;
-        let event = Append {
-            workspace: lane().workspace,
-            id: EventId::trusted(id),
-            event_type: EventType::trusted("message.sent"),
-            contact: None,
-            traceparent: None,
-            body: "{}".into(),
-            routing_version,
-            lanes: vec![lane()],
-        };
-        Intake::append(&self.store, home(), &[event], offer).await.unwrap()
-    }
-
-    async fn granted(&self, id: &str, offer: Offer) -> Vec<Granted> {
-        let granted = self.append(id, offer).await.granted;
-        assert_eq!(granted.len(), 1);
-        granted
-    }
-
-    async fn due(&self) -> Vec<Due> {
-        self.store.due(home(), Pool::Healthy, 10).await.unwrap()
-    }
-
-    async fn is_put_back(&self) {
-        until(async || !self.due().await.is_empty()).await;
     }
 
     /// Runs until the receiver has so many.
@@ -144,6 +126,36 @@ impl World {
         running.await.unwrap();
         self.receiver.0.lock().unwrap().clone()
     }
+}
+
+fn event(id: &str, lanes: Vec<LaneId>) -> Append {
+    Append {
+        workspace: lane().workspace,
+        id: EventId::trusted(id),
+        event_type: EventType::trusted("message.sent"),
+        contact: None,
+        traceparent: None,
+        body: "{}".into(),
+        routing_version: 0,
+        lanes,
+    }
+}
+
+/// What an append of an event leases under an offer.
+async fn granted(store: &Memory, id: &str, offer: Offer) -> Vec<Granted> {
+    let routing_version = store.routing(&lane().workspace).await.unwrap().version;
+    let event = Append { routing_version, ..event(id, vec![lane()]) };
+    let granted = Intake::append(store, home(), &[event], offer).await.unwrap().granted;
+    assert_eq!(granted.len(), 1);
+    granted
+}
+
+async fn due(store: &Memory) -> usize {
+    store.due(home(), Pool::Healthy, 10).await.unwrap().len()
+}
+
+async fn is_put_back(store: &Memory) {
+    until(async || due(store).await > 0).await;
 }
 
 /// Each version has a path of its own.
@@ -183,7 +195,7 @@ async fn what_is_held_is_free_again_when_nothing_was_leased() {
 async fn no_more_than_a_share_of_the_places_is_held_by_all_appends_together() {
     let world = World::new(16).await;
     let nth = |index| LaneId { index, ..lane() };
-    let hold = |lanes: Vec<LaneId>| world.waker.hold(home(), lanes);
+    let hold = |lanes| world.hold_for(lanes);
     let one = hold(vec![lane(); 9]).expect("places are free");
     assert_eq!(one.offer().places, 1, "it is one lane");
     let two = hold((0..9).map(nth).collect()).expect("places are free");
@@ -199,11 +211,11 @@ async fn no_more_than_a_share_of_the_places_is_held_by_all_appends_together() {
 async fn nothing_is_held_while_others_wait_or_for_another_process() {
     assert!(World::of_member(None, 16).await.hold().is_none(), "others look after the partition");
     let mut world = World::new(16).await;
-    world.scheduler.shared.wanted[0].store(true, std::sync::atomic::Ordering::Relaxed);
+    world.scheduler.shared.wanted[0].store(true, Ordering::Relaxed);
     assert!(world.hold().is_none());
     world.scheduler.dispatch();
     assert!(world.hold().is_some(), "nobody waits any more");
-    world.scheduler.shared.draining.store(true, std::sync::atomic::Ordering::Relaxed);
+    world.scheduler.shared.draining.store(true, Ordering::Relaxed);
     assert!(world.hold().is_none());
 }
 
@@ -211,9 +223,7 @@ async fn nothing_is_held_while_others_wait_or_for_another_process() {
 async fn leased_lanes_are_worked_on_and_their_places_come_back() {
     let mut world = World::new(16).await;
     for id in ["1", "2"] {
-        let held = world.hold().expect("places are free");
-        let granted = world.granted(id, held.offer()).await;
-        held.granted(granted);
+        world.lease(id).await;
         world = settled(world, &format!("{id}/1")).await;
     }
 }
@@ -223,9 +233,7 @@ async fn a_lane_leased_with_another_configuration_than_is_known_brings_it() {
     let mut world = World::new(16).await;
     for version in [1, 2] {
         world.store.put_endpoint(&lane().workspace, &lane().endpoint, &config(version)).await.unwrap();
-        let held = world.hold().expect("places are free");
-        let granted = world.granted(&format!("e{version}"), held.offer()).await;
-        held.granted(granted);
+        world.lease(&format!("e{version}")).await;
         world = settled(world, &format!("e{version}/{version}")).await;
     }
 }
@@ -237,6 +245,13 @@ async fn settled(mut world: World, event: &str) -> World {
         world.scheduler.hear(note.expect("something happens").expect("the scheduler has a sender itself"));
     }
     world
+}
+
+/// The token of somebody who was asked to stop.
+fn stopped() -> CancellationToken {
+    let stop = CancellationToken::new();
+    stop.cancel();
+    stop
 }
 
 async fn until(is_so: impl AsyncFn() -> bool) {
@@ -252,11 +267,11 @@ async fn until(is_so: impl AsyncFn() -> bool) {
 async fn what_an_unanswered_append_leased_is_put_back() {
     let world = World::new(16).await;
     let held = world.hold().expect("places are free");
-    world.granted("1", held.offer()).await;
-    assert!(world.due().await.is_empty());
+    granted(&world.store, "1", held.offer()).await;
+    assert_eq!(due(&world.store).await, 0);
     drop(held);
     assert_eq!(world.free(), 12);
-    world.is_put_back().await;
+    is_put_back(&world.store).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -266,32 +281,26 @@ async fn what_an_append_leases_after_it_was_given_up_is_put_back() {
     let offer = held.offer();
     drop(held);
     tokio::time::sleep(Duration::from_millis(900)).await;
-    world.granted("1", offer).await;
-    world.is_put_back().await;
+    granted(&world.store, "1", offer).await;
+    is_put_back(&world.store).await;
 }
 
 #[tokio::test]
 async fn what_is_leased_when_the_deliverer_has_ended_is_put_back() {
     let world = World::new(16).await;
     let held = world.hold().expect("places are free");
-    let granted = world.granted("1", held.offer()).await;
-    let World { store, receiver, scheduler, waker } = world;
-    drop(scheduler);
+    let granted = granted(&world.store, "1", held.offer()).await;
+    drop(world.scheduler);
     held.granted(granted);
-    let world = World { scheduler: World::new(16).await.scheduler, store, receiver, waker };
-    world.is_put_back().await;
+    is_put_back(&world.store).await;
 }
 
 #[tokio::test]
 async fn what_is_leased_when_the_deliverer_is_about_to_end_is_put_back() {
     let world = World::new(16).await;
-    let held = world.hold().expect("places are free");
-    let granted = world.granted("1", held.offer()).await;
-    held.granted(granted);
-    let (store, stop) = (world.store.clone(), CancellationToken::new());
-    stop.cancel();
-    world.scheduler.run(stop).await;
-    assert_eq!(store.due(home(), Pool::Healthy, 10).await.unwrap().len(), 1);
+    world.lease("1").await;
+    world.scheduler.run(stopped()).await;
+    assert_eq!(due(&world.store).await, 1);
     assert!(world.receiver.0.lock().unwrap().is_empty());
 }
 
@@ -302,9 +311,7 @@ async fn leased_while_busy(id: u64) -> World {
     let slot = Arc::new(Slot::default());
     world.scheduler.placed.insert(id, Working { slot, pool: Pool::Healthy, lane: lane() });
     world.scheduler.busy.insert(lane(), Meanwhile::Nothing);
-    let held = world.hold().expect("places are free");
-    let granted = world.granted("1", held.offer()).await;
-    held.granted(granted);
+    world.lease("1").await;
     let note = world.scheduler.notes.1.recv().await.expect("what was leased is told");
     world.scheduler.hear(note);
     world.scheduler.learn(Pool::Healthy, lane());
@@ -322,10 +329,8 @@ async fn a_lane_leased_while_its_worker_leaves_goes_on() {
 #[tokio::test]
 async fn a_lane_leased_while_its_worker_leaves_is_put_back_at_the_end() {
     let world = leased_while_busy(7).await;
-    let (store, stop) = (world.store.clone(), CancellationToken::new());
-    stop.cancel();
-    world.scheduler.run(stop).await;
-    assert_eq!(store.due(home(), Pool::Healthy, 10).await.unwrap().len(), 1);
+    world.scheduler.run(stopped()).await;
+    assert_eq!(due(&world.store).await, 1);
 }
 
 #[tokio::test]
@@ -333,21 +338,18 @@ async fn a_lane_leased_while_its_worker_leaves_is_put_back_where_no_place_is_fre
     let mut world = leased_while_busy(7).await;
     while world.scheduler.places.take(Pool::Healthy, &lane().workspace) {}
     world.scheduler.resume(lane(), world.scheduler.busy[&lane()].lease_of(&lane()).expect("it is leased").1);
-    world.is_put_back().await;
+    is_put_back(&world.store).await;
 }
 
 #[tokio::test]
 async fn an_append_under_way_is_waited_for_at_the_end() {
-    let World { store, receiver, scheduler, waker } = World::new(16).await;
-    let held = waker.hold(home(), vec![lane()]).expect("places are free");
-    let stop = CancellationToken::new();
-    stop.cancel();
-    let ended = tokio::spawn(scheduler.run(stop));
+    let world = World::new(16).await;
+    let held = world.hold().expect("places are free");
+    let ended = tokio::spawn(world.scheduler.run(stopped()));
     tokio::time::sleep(Duration::from_millis(50)).await;
-    assert!(waker.hold(home(), vec![lane()]).is_none(), "there will be no other");
-    let world = World { scheduler: World::new(16).await.scheduler, store, receiver, waker };
-    let granted = world.granted("1", held.offer()).await;
+    assert!(world.waker.hold(home(), &[event("2", vec![lane()])]).is_none(), "there will be no other");
+    let granted = granted(&world.store, "1", held.offer()).await;
     held.granted(granted);
     ended.await.unwrap();
-    assert_eq!(world.due().await.len(), 1, "by when it has ended");
+    assert_eq!(due(&world.store).await, 1, "by when it has ended");
 }

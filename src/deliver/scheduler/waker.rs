@@ -16,7 +16,7 @@ use crate::decide::ids::{LaneId, Partition};
 use crate::deliver::claims;
 use crate::deliver::places::Seats;
 use crate::deliver::worker::Shared;
-use crate::store::lanes::{Granted, Offer, Pool, Token};
+use crate::store::lanes::{Append, Granted, Offer, Pool, Token};
 
 /// Most lanes of an append that places are held for: each is put back by itself where the answer is lost, and where so many
 /// are filled at once most must wait for a place anyway.
@@ -41,21 +41,21 @@ impl Waker {
         let _ = self.wakes.try_send(lanes);
     }
 
-    /// Holds healthy places for lanes of a partition that are about to be filled, unless others wait for places.
-    pub fn hold(&self, partition: Partition, lanes: Vec<LaneId>) -> Option<Box<dyn Held>> {
+    /// Holds healthy places for lanes of a partition that an append is about to fill, unless others wait for places.
+    pub fn hold(&self, partition: Partition, items: &[Append]) -> Option<Box<dyn Held>> {
         let shared = &self.shared;
         let wanted = shared.wanted[index(Pool::Healthy)].load(Ordering::Relaxed);
         if wanted || shared.draining.load(Ordering::Relaxed) || !shared.members.is_mine(partition) {
             return None;
         }
-        let lanes: BTreeSet<LaneId> = lanes.into_iter().collect();
+        let lanes: BTreeSet<&LaneId> = items.iter().flat_map(|item| &item.lanes).collect();
         let places = if lanes.len() > LANES_MAX { 0 } else { self.seats.hold(lanes.len()) };
         if places == 0 {
             return None;
         }
         let token = Token(self.random.lock().unwrap_or_else(PoisonError::into_inner).next_u64());
         let asked = shared.tools.clock.boot();
-        let waker = self.clone();
+        let (waker, lanes) = (self.clone(), lanes.into_iter().cloned().collect());
         Some(Box::new(HeldPlaces { waker, partition, lanes, asked, offer: Offer { token, places }, answered: false }))
     }
 }
@@ -64,7 +64,7 @@ impl Waker {
 struct HeldPlaces {
     waker: Waker,
     partition: Partition,
-    lanes: BTreeSet<LaneId>,
+    lanes: Vec<LaneId>,
     /// When they began to be held (boot time): before any lease began.
     asked: Duration,
     offer: Offer,
@@ -81,7 +81,7 @@ impl Held for HeldPlaces {
         let (held, taken) = (self.offer.places, granted.len());
         if taken > 0 {
             let lanes = granted.iter().map(|granted| granted.lane.clone()).collect();
-            if self.waker.notes.send(Note::Granted { granted, asked: self.asked }).is_err() {
+            if self.waker.notes.send(Note::Granted { partition: self.partition, granted, asked: self.asked }).is_err() {
                 self.give_back(lanes); // The deliverer has ended.
             }
         }
@@ -91,7 +91,7 @@ impl Held for HeldPlaces {
 }
 
 impl HeldPlaces {
-    fn give_back(&self, lanes: BTreeSet<LaneId>) {
+    fn give_back(&self, lanes: Vec<LaneId>) {
         // Without a runtime the process is ending, and the leases end by themselves.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let (tools, token) = (self.waker.shared.tools.clone(), self.offer.token);

@@ -181,7 +181,7 @@ struct Asleep;
 impl Wake for Asleep {
     fn wake(&self, _: Vec<LaneId>) {}
 
-    fn hold(&self, _: Partition, _: Vec<LaneId>) -> Option<Box<dyn Held>> {
+    fn hold(&self, _: Partition, _: &[Append]) -> Option<Box<dyn Held>> {
         None
     }
 }

@@ -194,11 +194,16 @@ impl World {
 
     /// Publishes events to `w`, without a contact, as one group.
     pub async fn publish(&self, ids: &[&str]) -> Appended {
+        self.append(&self.events(ids).await).await
+    }
+
+    /// Events of `w`, without a contact.
+    pub async fn events(&self, ids: &[&str]) -> Vec<Append> {
         let mut items = Vec::new();
         for id in ids {
             items.push(self.event("w", id, None).await);
         }
-        self.append(&items).await
+        items
     }
 
     /// Publishes one event of a contact to `w`.

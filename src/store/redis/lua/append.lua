@@ -12,7 +12,7 @@ local TOKEN, places_left = ARGV[rest], number(ARGV[rest + 1])
 local events, at = {}, rest + 3
 for i = 1, number(ARGV[rest + 2]) do
   local lanes = number(ARGV[at + 5])
-  events[i] = {index = i - 1, at = at, digest = ARGV[at], lanes = lanes}
+  events[i] = {index = i - 1, at = at, digest = ARGV[at], lanes = lanes, len = 0, ref = ''}
   at = at + 6 + lanes
 end
 
@@ -43,10 +43,11 @@ local lease_end_text, granted = string.format('%.0f', lease_end), {}
 
 -- Leases a lane that was idle, as claim would next, for its first attempt; false where that is for claim to judge (it is
 -- suspect, may not send, or has events that stand astray).
-local function grant(l, event, len, ref, length)
+local function grant(l, length, event)
   local e = l.ep
   if places_left == 0 or l.su == 1 or length ~= l.pa + 1 or blocked(e) then return false end
-  l.sq, l.len, l.ref, l.rd, l.at, l.tr, l.gn, l.tk, l.le = e.seq, len, ref, 1, 0, 0, e.gen, TOKEN, lease_end
+  l.sq, l.len, l.ref, l.rd, l.at, l.tr, l.gn, l.tk, l.le =
+    e.seq, event.len, event.ref, 1, 0, 0, e.gen, TOKEN, lease_end
   put(l, 'leased', lease_end, lease_end_text)
   places_left = places_left - 1
   granted[#granted + 1] = {l.index, event.index, e.seq, e.gen, e.cv}
@@ -70,9 +71,9 @@ local function append(event)
     body = ''
   end
   local line = ref .. ' ' .. head
-  local function first(l, length) return grant(l, event, len, ref, length) end
+  event.len, event.ref = len, ref
   for _, l in ipairs(places) do
-    join(l, len, line, body, first)
+    join(l, len, line, body, grant, event)
   end
 end
 

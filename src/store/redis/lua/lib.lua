@@ -173,8 +173,8 @@ end
 
 -- Puts an event at the end of a lane: `line` is its entry's line from `body` on. Lanes of layouts other than the oldest
 -- are held until it is drained. Only an idle lane changes by it, and only that is read whole; it was seen before. It
--- becomes ready, unless `grant`, if there is one, leases it: told of the queue's length.
-local function join(l, len, line, body, grant)
+-- becomes ready, unless `grant`, if there is one, leases it: told of the queue's length and of the event.
+local function join(l, len, line, body, grant, event)
   local e = l.ep
   e.seq, e.ev, e.by, e.dirty, waiting = e.seq + 1, e.ev + 1, e.by + len, true, waiting + 1
   local length = call('RPUSH', l.queue, string.format('%d %s %d ', e.seq, now_text, len) .. line .. '\n' .. body)
@@ -182,7 +182,7 @@ local function join(l, len, line, body, grant)
     l.busy = true
     if layouts(e)[1].n ~= l.layout then
       put(lane(l), 'held')
-    elseif not (grant and grant(lane(l), length)) then
+    elseif not (grant and grant(lane(l), length, event)) then
       put(lane(l), 'ready', now, now_text)
       l.fresh = true
     end

@@ -8,7 +8,7 @@ use recadero::decide::retry::Next;
 use recadero::store::lanes::{After, Append, Appended, Claim, Commit, Offer, Pool, Taken};
 
 use crate::store::fixture::Open;
-use crate::store::world::{LEASE, SECOND, World, config, ep, failed, home, lane, lane_of, leased, next, ws};
+use crate::store::world::{LEASE, SECOND, World, config, ep, ev, failed, home, lane, lane_of, leased, next, ws};
 
 promises! {
     an_idle_lane_is_leased_as_a_claim_would,
@@ -26,11 +26,7 @@ promises! {
 }
 
 async fn append(world: &World, ids: &[&str], places: usize) -> Appended {
-    let mut items = Vec::new();
-    for id in ids {
-        items.push(world.event("w", id, None).await);
-    }
-    world.append_offering(&items, Offer { token: world.token(), places }).await
+    world.append_offering(&world.events(ids).await, Offer { token: world.token(), places }).await
 }
 
 async fn an_idle_lane_is_leased_as_a_claim_would(open: &Open) {
@@ -133,7 +129,7 @@ async fn an_event_for_several_endpoints_is_leased_at_each(open: &Open) {
         assert!(matches!(world.deliver(&lease).await.after, After::Idle));
     }
     for endpoint in ["ep_a", "ep_b"] {
-        let payload = world.store.payload(&ws("w"), &ep(endpoint), &crate::store::world::ev("1")).await;
+        let payload = world.store.payload(&ws("w"), &ep(endpoint), &ev("1")).await;
         assert!(payload.expect("payload").is_some(), "{endpoint} keeps what was delivered");
     }
 }
