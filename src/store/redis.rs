@@ -21,6 +21,7 @@ mod once;
 mod open;
 mod outbox;
 mod overview;
+mod packed;
 mod records;
 mod relief;
 mod reply;
@@ -63,7 +64,7 @@ pub struct RedisStore {
     links: Links,
     policy: Arc<Policy>,
     /// The policy as scripts read it.
-    policy_arguments: Arc<[Bytes]>,
+    policy_arguments: [Bytes; 2],
     partitions: u16,
     wait: Option<Wait>,
     /// Measures how long answers take.
@@ -87,7 +88,7 @@ impl RedisStore {
     fn call(&self, script: &'static Script, frame: &Frame) -> Call {
         let mut arguments = vec![self.now()];
         arguments.extend(self.policy_arguments.iter().cloned());
-        arguments.extend(frame.arguments().into_iter().map(Bytes::from));
+        arguments.extend(frame.arguments());
         Call { script, keys: frame.keys(), arguments }
     }
 

@@ -14,6 +14,7 @@ use tokio::sync::Mutex;
 use super::connect::{Call, Link};
 use super::failures::failure;
 use super::keys::{Frame, Keys, Scope};
+use super::packed::Packed;
 use super::reply::{damaged, exactly, index, list, number, strange, text};
 use super::upkeep::Trimmed;
 use super::{RedisStore, entry, scripts, server};
@@ -101,18 +102,17 @@ impl RedisIntake {
             });
         }
         let mut call = store.call(&scripts::APPEND, &frame);
-        let places = offer.places.saturating_sub(done.granted.len());
-        call.arg(offer.token.to_string()).arg(places.to_string()).arg(items.len().to_string());
+        let mut shape = Packed::new();
+        shape.count(offer.places.saturating_sub(done.granted.len())).count(items.len());
         for item in items {
-            call.arg(digest(item).to_vec())
-                .arg(frame.workspace(&item.workspace).to_string())
-                .arg(item.routing_version.to_string())
-                .arg(entry::head(item))
-                .arg(item.body.clone())
-                .arg(item.lanes.len().to_string());
+            shape.count(frame.workspace(&item.workspace)).u64(item.routing_version).count(item.lanes.len());
             for lane in &item.lanes {
-                call.arg(frame.lane(lane).to_string());
+                shape.count(frame.lane(lane));
             }
+        }
+        call.arg(offer.token.to_string()).arg(shape);
+        for item in items {
+            call.arg(digest(item).to_vec()).arg(entry::head(item)).arg(item.body.clone());
         }
         let [taken, ready, over, stale, granted, now_ms] = exactly(self.run("append", &call).await?)?;
         let taken = text(taken)?;

@@ -6,6 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
+use super::packed::Packed;
 use crate::decide::ids::{EndpointId, LaneId, Partition, WorkspaceId};
 use crate::store::once::OnceName;
 
@@ -117,26 +120,42 @@ impl Keys {
     }
 }
 
-/// How many of its keys a call names of each workspace and endpoint, the first of [`Scope::WORKSPACE`] and
-/// [`Scope::ENDPOINT`]: each costs Redis about as much as a small command, and the hot path needs few.
+/// How many keys a call names of its partition and of each workspace and endpoint, the first of [`Scope::PARTITION`],
+/// [`Scope::WORKSPACE`] and [`Scope::ENDPOINT`]: each costs Redis about as much as a small command, and the hot path
+/// needs few.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Scope {
+    pub partition: usize,
     pub workspace: usize,
     pub endpoint: usize,
 }
 
 impl Scope {
+    const PARTITION: [&str; 11] = [
+        "part",
+        "due:healthy",
+        "due:suspect",
+        "bodies",
+        "refs",
+        "releasing",
+        "outbox",
+        "notices",
+        "purging",
+        "workspaces",
+        "disabled",
+    ];
     const WORKSPACE: [&str; 3] = ["ws", "eps", "fails"];
     const ENDPOINT: [&str; 8] = ["ep", "kept", "log", "stats", "dropped", "droppedix", "droppedat", "epfails"];
 
     /// All of them.
-    pub const ALL: Self = Self { workspace: Self::WORKSPACE.len(), endpoint: Self::ENDPOINT.len() };
+    pub const ALL: Self =
+        Self { partition: Self::PARTITION.len(), workspace: Self::WORKSPACE.len(), endpoint: Self::ENDPOINT.len() };
     /// What an append needs.
-    pub const APPEND: Self = Self { workspace: 1, endpoint: 1 };
+    pub const APPEND: Self = Self { partition: 6, workspace: 1, endpoint: 1 };
     /// What a claim needs: the configuration too.
-    pub const CLAIM: Self = Self { workspace: 2, endpoint: 1 };
+    pub const CLAIM: Self = Self { partition: 6, workspace: 2, endpoint: 1 };
     /// What a commit of deliveries needs: payloads kept, the log and the statistics too.
-    pub const DELIVERED: Self = Self { workspace: 2, endpoint: 4 };
+    pub const DELIVERED: Self = Self { partition: 6, workspace: 2, endpoint: 4 };
 }
 
 /// The things one call is about, in the order in which `lua/lib.lua` reads them: each once, numbered from 1.
@@ -218,31 +237,22 @@ impl Frame {
 
     /// `KEYS`.
     pub fn keys(&self) -> Vec<String> {
-        let of = |name: &str| self.keys.of(self.partition, name);
-        let fixed = [
-            "part",
-            "due:healthy",
-            "due:suspect",
-            "bodies",
-            "refs",
-            "outbox",
-            "notices",
-            "releasing",
-            "purging",
-            "workspaces",
-            "disabled",
-        ];
-        let mut keys: Vec<String> = fixed.into_iter().map(of).collect();
+        let base = self.keys.of(self.partition, "");
+        let spell = |name: &str, thing: &str| [&base, name, ":", thing].concat();
+        let mut keys = Vec::new();
+        keys.extend(Scope::PARTITION.iter().take(self.scope.partition).map(|name| [&base, *name].concat()));
         for workspace in &self.workspaces.list {
             let names = Scope::WORKSPACE.iter().take(self.scope.workspace);
-            keys.extend(names.map(|name| of(&format!("{name}:{workspace}"))));
+            keys.extend(names.map(|name| spell(name, workspace.as_str())));
         }
         for (workspace, endpoint) in &self.endpoints.list {
+            let endpoint = format!("{workspace}/{endpoint}");
             let names = Scope::ENDPOINT.iter().take(self.scope.endpoint);
-            keys.extend(names.map(|name| of(&format!("{name}:{workspace}/{endpoint}"))));
+            keys.extend(names.map(|name| spell(name, &endpoint)));
         }
         for lane in &self.lanes.list {
-            keys.extend(["lane", "queue"].iter().map(|name| of(&format!("{name}:{lane}"))));
+            let lane = lane.to_string();
+            keys.extend(["lane", "queue"].map(|name| spell(name, &lane)));
         }
         if self.scope == Scope::APPEND {
             keys.extend(self.keys.seen(self.partition));
@@ -250,18 +260,22 @@ impl Frame {
         keys
     }
 
-    /// The part of `ARGV` that names the things: how many there are, then each.
-    pub fn arguments(&self) -> Vec<String> {
-        let counts = [self.workspaces.list.len(), self.endpoints.list.len(), self.lanes.list.len()];
-        let mut arguments: Vec<String> = counts.iter().map(ToString::to_string).collect();
-        arguments.extend(self.workspaces.list.iter().map(ToString::to_string));
+    /// The part of `ARGV` that names the things: how they belong together, packed, then each one's name.
+    pub fn arguments(&self) -> Vec<Bytes> {
+        let mut named = Packed::new();
+        named.count(self.workspaces.list.len()).count(self.endpoints.list.len()).count(self.lanes.list.len());
+        let mut names: Vec<String> = self.workspaces.list.iter().map(ToString::to_string).collect();
         for (workspace, endpoint) in &self.endpoints.list {
-            arguments.extend([endpoint.to_string(), self.workspaces.index[workspace].to_string()]);
+            named.count(self.workspaces.index[workspace]);
+            names.push(endpoint.to_string());
         }
         for lane in &self.lanes.list {
             let endpoint = self.endpoints.index[&(lane.workspace.clone(), lane.endpoint.clone())];
-            arguments.extend([lane.to_string(), endpoint.to_string(), lane.layout.to_string()]);
+            named.count(endpoint).u32(lane.layout);
+            names.push(lane.to_string());
         }
+        let mut arguments = vec![named.into()];
+        arguments.extend(names.into_iter().map(Bytes::from));
         arguments
     }
 }

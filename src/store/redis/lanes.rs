@@ -1,6 +1,7 @@
 //! The hot path of deliverers: due, claim, commit.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use redis::Value;
@@ -8,6 +9,7 @@ use redis::Value;
 use super::RedisStore;
 use super::connect::Call;
 use super::keys::{Frame, Scope};
+use super::packed::Packed;
 use super::reply::{bytes, damaged, exactly, list, number, small, strange, text};
 use super::{entry, scripts};
 use crate::decide::attempt::Outcome;
@@ -109,25 +111,27 @@ fn version(config: Option<&Arc<Config>>) -> Bytes {
 }
 
 fn arguments(call: &mut Call, commit: &Commit) {
-    let delay = match commit.next {
-        Next::RetryAfter(delay) => delay.as_millis().to_string(),
-        Next::Drop => "-".to_owned(),
+    let (gives_up, delay) = match commit.next {
+        Next::RetryAfter(delay) => (false, delay),
+        Next::Drop => (true, Duration::ZERO),
     };
     let duration_ms = commit.row.duration_ms;
-    let bucket = DURATION_BUCKETS_MS.iter().position(|bound_ms| duration_ms <= *bound_ms);
-    let row = serde_json::to_vec(&*commit.row).expect("a row is plain data");
-    call.arg(commit.token.to_string())
-        .arg(commit.seq.to_string())
-        .arg(commit.round.to_string())
-        .arg(commit.attempt.to_string())
-        .arg(commit.generation.to_string())
-        .arg(flag(commit.outcome == Outcome::Delivered))
-        .arg(delay)
-        .arg(commit.ended_ago.as_millis().to_string())
-        .arg(row)
-        .arg(bucket.unwrap_or(DURATION_BUCKETS_MS.len()).to_string())
-        .arg(flag(commit.more))
-        .arg(version(Some(&commit.config)));
+    let bucket = DURATION_BUCKETS_MS.iter().take_while(|bound_ms| duration_ms > **bound_ms).count();
+    let mut packed = Packed::new();
+    packed
+        .chars(&commit.token.to_string())
+        .u64(commit.seq)
+        .u32(commit.round)
+        .u32(commit.attempt)
+        .u64(commit.generation)
+        .flag(commit.outcome == Outcome::Delivered)
+        .flag(gives_up)
+        .ms(delay)
+        .ms(commit.ended_ago)
+        .count(bucket)
+        .flag(commit.more)
+        .text(&commit.config.version.to_string());
+    call.arg(packed).arg(serde_json::to_vec(&*commit.row).expect("a row is plain data"));
 }
 
 /// Bytes of a call that commits, without the policy; benches alone build one for nothing.
@@ -137,8 +141,7 @@ pub fn commit_bytes(partition: Partition, commits: &[Commit]) -> usize {
     commits.iter().for_each(|commit| {
         frame.lane(&commit.lane);
     });
-    let named = frame.arguments().into_iter().map(Bytes::from).collect();
-    let mut call = Call { script: &scripts::COMMIT_DELIVERED, keys: frame.keys(), arguments: named };
+    let mut call = Call { script: &scripts::COMMIT_DELIVERED, keys: frame.keys(), arguments: frame.arguments() };
     commits.iter().for_each(|commit| arguments(&mut call, commit));
     call.keys.iter().map(String::len).sum::<usize>() + call.arguments.iter().map(Bytes::len).sum::<usize>()
 }

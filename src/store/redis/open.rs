@@ -1,6 +1,7 @@
 //! Opening the store: what it is told, and what it refuses to work with.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use redis::Value;
@@ -9,6 +10,7 @@ use super::connect::{Link, Links, Source};
 use super::durability::{Durability, Place, Wait};
 use super::failures::refusal;
 use super::keys::Keys;
+use super::packed::Packed;
 use super::reply::{exactly, list, number, text};
 use super::{RedisStore, server};
 use crate::clock::Clock;
@@ -21,7 +23,7 @@ use crate::store::{Result, StoreError};
 /// The version of the data's form; a store that holds a higher one is refused.
 const SCHEMA: u64 = 1;
 /// Buckets of a dedupe window: an id is remembered in the one it was taken in and so many that follow.
-const SEEN_BUCKETS: u128 = 4;
+const SEEN_BUCKETS: u32 = 4;
 /// Keys that one step of erasing looks at.
 const SCAN_STEP: usize = 1_000;
 
@@ -69,7 +71,7 @@ impl RedisStore {
         Ok(Self {
             keys,
             links: Links::new(source),
-            policy_arguments: policy_arguments(&options.policy).into(),
+            policy_arguments: policy_arguments(&options.policy),
             policy: Arc::new(options.policy),
             partitions: options.partitions,
             wait,
@@ -104,35 +106,33 @@ impl RedisStore {
     }
 }
 
-/// The policy, in the order in which `lua/lib.lua` reads it.
-fn policy_arguments(policy: &Policy) -> Vec<Bytes> {
+/// The policy, in the order in which `lua/lib.lua` reads it, and the entitled plans.
+fn policy_arguments(policy: &Policy) -> [Bytes; 2] {
     let limits = &policy.limits;
     let scope = match policy.quota.scope {
         QuotaScope::Workspace => "workspace",
         QuotaScope::Endpoint => "endpoint",
     };
-    let bucket_ms = (limits.dedupe_window.as_millis() / SEEN_BUCKETS).max(1);
+    let mut packed = Packed::new();
+    packed
+        .ms(policy.timeout + LEASE_MARGIN)
+        .ms(LEASE_RENEWAL)
+        .ms(policy.quota.window)
+        .u64(policy.quota.limit.into())
+        .u64(limits.backlog_events)
+        .u64(limits.backlog_bytes)
+        .ms(limits.backlog_age)
+        .u64(limits.dropped_events)
+        .ms(limits.dropped_retention)
+        .u64(limits.log_attempts)
+        .ms(limits.log_age)
+        .u64(limits.log_payloads)
+        .ms((limits.dedupe_window / SEEN_BUCKETS).max(Duration::from_millis(1)))
+        .u64(OUTBOX_ENTRIES_MAX as u64)
+        .text(scope)
+        .text(&policy.plans.default);
     let plans = policy.plans.entitled.iter().fold("\0".to_owned(), |plans, plan| plans + plan + "\0");
-    let arguments = [
-        (policy.timeout + LEASE_MARGIN).as_millis().to_string(),
-        policy.quota.window.as_millis().to_string(),
-        policy.quota.limit.to_string(),
-        scope.to_owned(),
-        limits.backlog_events.to_string(),
-        limits.backlog_bytes.to_string(),
-        limits.backlog_age.as_millis().to_string(),
-        limits.dropped_events.to_string(),
-        limits.dropped_retention.as_millis().to_string(),
-        limits.log_attempts.to_string(),
-        limits.log_age.as_millis().to_string(),
-        limits.log_payloads.to_string(),
-        bucket_ms.to_string(),
-        OUTBOX_ENTRIES_MAX.to_string(),
-        plans,
-        policy.plans.default.clone(),
-        LEASE_RENEWAL.as_millis().to_string(),
-    ];
-    arguments.into_iter().map(Bytes::from).collect()
+    [packed.into(), plans.into()]
 }
 
 /// Checks the schema and the number of partitions, or sets them on first use.

@@ -25,8 +25,9 @@ const LEASE: &str = include_str!("lua/lease.lua");
 const FLOW: &str = concat!(include_str!("lua/lease.lua"), include_str!("lua/flow.lua"));
 
 fn lib(scope: Scope) -> String {
-    let Scope { workspace, endpoint } = scope;
-    format!("local WORKSPACE_KEYS, ENDPOINT_KEYS = {workspace}, {endpoint}\n{}", include_str!("lua/lib.lua"))
+    let Scope { partition, workspace, endpoint } = scope;
+    let keys = format!("local PARTITION_KEYS, WORKSPACE_KEYS, ENDPOINT_KEYS = {partition}, {workspace}, {endpoint}\n");
+    keys + include_str!("lua/lib.lua")
 }
 
 impl Script {

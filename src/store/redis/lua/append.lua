@@ -1,19 +1,29 @@
 -- Appends a group of one partition's events to their lanes.
 --
 -- KEYS  lib's, then the 6 sets of ids seen.
--- ARGV  lib's; then the token and the number of places that idle lanes may be leased into, the number of events, and per
---       event: digest, workspace index, routing version, `resent contact type id traceparent`, body, the number of its
---       lanes and their indexes.
+-- ARGV  lib's; then the token, and packed: the number of places that idle lanes may be leased into, the number of events,
+--       and `workspace-index routing-version lanes lane-index…` per event; then per event: digest, `resent contact type id
+--       traceparent`, body.
 -- Returns {taken, ready, over, stale, granted, now_ms}: a letter per event done (s stored, d duplicate, u unmatched);
 --       indexes of lanes that became ready; indexes of endpoints past a limit; `{workspace index, routing}` when it
 --       stopped early; per lane leased `{index, the event's from 0, seq, generation, the configuration's version}`.
 local SEEN_SETS, SEEN_BUCKETS = 6, 4
-local TOKEN, places_left = ARGV[rest], number(ARGV[rest + 1])
-local events, at = {}, rest + 3
-for i = 1, number(ARGV[rest + 2]) do
-  local lanes = number(ARGV[at + 5])
-  events[i] = {index = i - 1, at = at, digest = ARGV[at], lanes = lanes, len = 0, ref = ''}
-  at = at + 6 + lanes
+local TOKEN, shape = ARGV[rest], ARGV[rest + 1]
+local places_left, count, at = struct.unpack('>I4I4', shape)
+local events, digests, argument = {}, {}, rest + 2
+for i = 1, count do
+  local w, version, lanes
+  w, version, lanes, at = struct.unpack('>I4I8I4', shape, at)
+  local event = {
+    index = i - 1, ws = w, version = version, head = ARGV[argument + 1], body = ARGV[argument + 2], lanes = {}, len = 0,
+    ref = '',
+  }
+  for n = 1, lanes do
+    local l
+    l, at = struct.unpack('>I4', shape, at)
+    event.lanes[n] = L[l]
+  end
+  events[i], digests[i], argument = event, ARGV[argument], argument + 3
 end
 
 -- The ids seen: one set per quarter of the window, used as a ring. Where the quarter is another than it was (a release
@@ -29,8 +39,7 @@ elseif bucket > last then
   for index = math.max(last + 1, bucket - SEEN_SETS + 1), bucket do call('UNLINK', seen_set(index)) end
   call('HSET', PART, 'bucket', bucket)
 end
-local digests, seen = {}, {}
-for i = 1, #events do digests[i] = events[i].digest end
+local seen = {}
 for index = bucket - SEEN_BUCKETS, bucket do
   local found = call('SMISMEMBER', seen_set(index), unpack(digests))
   for i = 1, #found do
@@ -55,11 +64,9 @@ local function grant(l, length, event)
 end
 
 local function append(event)
-  local a = event.at
-  local head, body, ref = ARGV[a + 3], ARGV[a + 4], '-'
-  local len, places = #body, {}
-  for n = 1, event.lanes do
-    local l = L[number(ARGV[a + 5 + n])]
+  local body, ref, places = event.body, '-', {}
+  local len = #body
+  for _, l in ipairs(event.lanes) do
     if endpoint(l.ep) then places[#places + 1] = l end
   end
   if #places > 1 then
@@ -70,7 +77,7 @@ local function append(event)
     call('HSET', PART, 'body', body_id)
     body = ''
   end
-  local line = ref .. ' ' .. head
+  local line = ref .. ' ' .. event.head
   event.len, event.ref = len, ref
   for _, l in ipairs(places) do
     join(l, len, line, body, grant, event)
@@ -90,21 +97,21 @@ end
 local taken, marks, stale = {}, {}, {}
 for i = 1, #events do
   local event = events[i]
-  local w = W[number(ARGV[event.at + 1])]
-  w.version = w.version or call('HGET', w.key, 'rv') or '1'
-  if w.version ~= ARGV[event.at + 2] then
-    stale = {ARGV[event.at + 1], call('HGET', w.key, 'rt') or ''}
+  local w = W[event.ws]
+  w.version = w.version or number(call('HGET', w.key, 'rv') or 1)
+  if w.version ~= event.version then
+    stale = {event.ws, call('HGET', w.key, 'rt') or ''}
     break
   end
-  for n = 1, event.lanes do L[number(ARGV[event.at + 5 + n])].ep.touched = true end
+  for _, l in ipairs(event.lanes) do l.ep.touched = true end
   -- A duplicate is remembered anew: a batch may be repeated for longer than the window until it is durable.
-  marks[i] = event.digest
-  if seen[event.digest] then
+  marks[i] = digests[i]
+  if seen[digests[i]] then
     taken[i] = 'd'
   else
     append(event)
-    seen[event.digest] = true
-    taken[i] = event.lanes == 0 and 'u' or 's'
+    seen[digests[i]] = true
+    taken[i] = #event.lanes == 0 and 'u' or 's'
   end
 end
 save()

@@ -2,12 +2,12 @@
 -- flow is there, and `fail` is nil.
 --
 -- KEYS  lib's.
--- ARGV  lib's; then per lane: token, seq, round, attempt, generation, '1' if delivered, ms until the next attempt
---       ('-' to drop), how many ms ago it ended, the log's row, duration bucket (from 0), '1' if the next event is
---       wanted, version of the configuration at hand.
+-- ARGV  lib's; then per lane, packed: token, seq, round, attempt, generation, 1 if delivered, 1 to drop it, ms until the
+--       next attempt, how many ms ago this one ended, duration bucket (from 0), 1 if the next event is wanted, version of
+--       the configuration at hand; and the log's row.
 -- Returns per lane {what, disabled, dropped, …}: what is next (then as claim's lease), idle, ready, waiting (then
 --       at_ms), held, lost or gone.
-local ARGUMENTS, HOUR_MS, HOURS, LOG_SLACK = 12, 3600000, 24, 16
+local COMMIT, HOUR_MS, HOURS, LOG_SLACK = '>c16I8I4I4I8BBI8I8I4Bs', 3600000, 24, 16
 local STATS = '>' .. string.rep('I4', 12)
 
 -- The hour's figures: hour, delivered, failed, dropped, and the durations by bucket. Those of hours that are over stand
@@ -107,11 +107,11 @@ local function repeated(l, token, more, version)
   return {'next', l.ld, l.lx, leased(l, version)}
 end
 
-local function commit(l, a)
-  local token, seq, round, attempt = ARGV[a], number(ARGV[a + 1]), number(ARGV[a + 2]), number(ARGV[a + 3])
-  local generation, delivered, delay = number(ARGV[a + 4]), ARGV[a + 5] == '1', number(ARGV[a + 6])
-  local ended_ms, row, bucket = now - number(ARGV[a + 7]), ARGV[a + 8], number(ARGV[a + 9])
-  local more, version = ARGV[a + 10] == '1', ARGV[a + 11]
+local function commit(l, packed, row)
+  local token, seq, round, attempt, generation, delivered, gives_up, delay, ended_ago, bucket, more, version =
+    struct.unpack(COMMIT, packed)
+  local ended_ms = now - ended_ago
+  delivered, more = delivered == 1, more == 1
   local e = l.ep
   if not endpoint(e) then return {'gone', 0, 0} end
   lane(l)
@@ -126,7 +126,7 @@ local function commit(l, a)
   local moved = move(l, delivered and 0 or 1)
   local what, disabled, dropped, at_ms = 'waiting', 0, 0, nil
   if not delivered then
-    disabled, dropped, at_ms = fail(l, seq .. ' ' .. round .. ' ' .. attempt, ended_ms, delay, generation == e.gen)
+    disabled, dropped, at_ms = fail(l, seq .. ' ' .. round .. ' ' .. attempt, ended_ms, gives_up == 0 and delay, generation == e.gen)
   end
   if at_ms then
     put(l, 'waiting', at_ms)
@@ -141,6 +141,6 @@ local function commit(l, a)
 end
 
 local commits = {}
-for i = 1, #L do commits[i] = commit(L[i], rest + (i - 1) * ARGUMENTS) end
+for i = 1, #L do commits[i] = commit(L[i], ARGV[rest + 2 * i - 2], ARGV[rest + 2 * i - 1]) end
 save()
 return {commits, releasing()}

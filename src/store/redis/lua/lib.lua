@@ -1,56 +1,60 @@
 -- What the scripts share; it is put before each of them.
 --
 -- KEYS  the partition's own keys, then `ws eps fails` per workspace, `ep kept log stats dropped droppedix droppedat
---       fails` per endpoint and `lane queue` per lane, then the script's others, from `key` on. Of a workspace's and an
---       endpoint's there are as many as the script's scope has (keys.rs).
--- ARGV  now_ms ('' for the server's time), the policy in the order of the locals below, the numbers of workspaces,
---       endpoints and lanes, then `name` per workspace, `name workspace-index` per endpoint and
---       `text endpoint-index layout` per lane; then the script's own arguments, which begin at `rest`.
+--       fails` per endpoint and `lane queue` per lane, then the script's others, from `key` on. Of a partition's, a
+--       workspace's and an endpoint's there are as many as the script's scope has (keys.rs).
+-- ARGV  now_ms ('' for the server's time), the policy, packed as POLICY, the entitled plans; what is named, packed: the
+--       numbers of workspaces, endpoints and lanes, then `workspace-index` per endpoint and `endpoint-index layout` per
+--       lane; then their names: a workspace's, an endpoint's, a lane's text each. From `rest` on, the script's own.
+--       (Numbers are packed since each argument costs Redis about as much as three of them.)
 -- An entry is `seq at_ms len body resent contact type id traceparent\nbody`; see entry.rs.
 local call, number = redis.call, tonumber
-local PART, HEALTHY, SUSPECT, BODIES, REFS, OUTBOX, NOTICES, RELEASING, PURGING, WORKSPACES, DISABLED = unpack(KEYS, 1, 11)
+local PART, HEALTHY, SUSPECT, BODIES, REFS, RELEASING, OUTBOX, NOTICES, PURGING, WORKSPACES, DISABLED =
+  unpack(KEYS, 1, PARTITION_KEYS)
 local now = number(ARGV[1])
 if not now then
   local time = call('TIME')
   now = time[1] * 1000 + math.floor(time[2] / 1000)
 end
 local now_text = string.format('%.0f', now)
-local lease_ms, window_ms, quota_limit, quota_scope = number(ARGV[2]), number(ARGV[3]), number(ARGV[4]), ARGV[5]
-local events_max, bytes_max, age_ms_max = number(ARGV[6]), number(ARGV[7]), number(ARGV[8])
-local dropped_max, retention_ms = number(ARGV[9]), number(ARGV[10])
-local log_max, log_age_ms, kept_max = number(ARGV[11]), number(ARGV[12]), number(ARGV[13])
-local bucket_ms, outbox_max, plans, plan_default = number(ARGV[14]), number(ARGV[15]), ARGV[16], ARGV[17]
-local renewal_ms = number(ARGV[18])
-local workspaces, endpoints, lanes = number(ARGV[19]), number(ARGV[20]), number(ARGV[21])
+local POLICY = '>I8I8I8I8I8I8I8I8I8I8I8I8I8I8ss'
+local lease_ms, renewal_ms, window_ms, quota_limit, events_max, bytes_max, age_ms_max, dropped_max, retention_ms, log_max,
+  log_age_ms, kept_max, bucket_ms, outbox_max, quota_scope, plan_default = struct.unpack(POLICY, ARGV[2])
+local plans, named = ARGV[3], ARGV[4]
+local workspaces, endpoints, lanes, at = struct.unpack('>I4I4I4', named)
 
 -- The things the caller named; `rest` is the first argument of the script's own. Each table has all its fields from the
 -- beginning, since one that grows is rebuilt again and again. (The fields of keys that the script's scope, in
 -- keys.rs, leaves out hold others; it uses none of them.)
-local W, E, L, rest, key = {}, {}, {}, 22, 12
+local W, E, L, rest, key = {}, {}, {}, 5, PARTITION_KEYS + 1
 for i = 1, workspaces do
   W[i] = {name = ARGV[rest], entitled = nil, version = nil, key = KEYS[key], eps = KEYS[key + 1], fails = KEYS[key + 2]}
   rest, key = rest + 1, key + WORKSPACE_KEYS
 end
 for i = 1, endpoints do
+  local w
+  w, at = struct.unpack('>I4', named, at)
   E[i] = {
-    index = i, name = ARGV[rest], ws = W[number(ARGV[rest + 1])], lanes = {}, key = KEYS[key], kept = KEYS[key + 1],
+    index = i, name = ARGV[rest], ws = W[w], lanes = {}, key = KEYS[key], kept = KEYS[key + 1],
     log = KEYS[key + 2], stats = KEYS[key + 3], dropped = KEYS[key + 4], droppedix = KEYS[key + 5],
     droppedat = KEYS[key + 6], fails = KEYS[key + 7], there = nil, dirty = false, layouts = nil, releasing = false,
     st = '', gen = 0, seq = 0, ev = 0, by = 0, dn = 0, db = 0, cv = '', ln = 0, kn = 0, on = 0, ks = 0, hs = '',
     lay = nil, touched = false,
   }
-  rest, key = rest + 2, key + ENDPOINT_KEYS
+  rest, key = rest + 1, key + ENDPOINT_KEYS
 end
 for i = 1, lanes do
-  local e = E[number(ARGV[rest + 1])]
+  local e, layout
+  e, layout, at = struct.unpack('>I4I4', named, at)
+  e = E[e]
   local l = {
-    index = i, text = ARGV[rest], ep = e, layout = number(ARGV[rest + 2]), key = KEYS[key], queue = KEYS[key + 1],
+    index = i, text = ARGV[rest], ep = e, layout = layout, key = KEYS[key], queue = KEYS[key + 1],
     dirty = false, fresh = false, busy = nil, entry = nil, st = nil, su = 0, tk = '', le = 0, un = 0, sq = 0,
     rd = 0, at = 0, tr = 0, gn = 0, len = 0, ref = '', ltk = '', lsq = 0, lrd = 0, lat = 0, what = '', ld = 0, lx = 0,
     lms = 0, pa = 0,
   }
   L[i], e.lanes[#e.lanes + 1] = l, l
-  rest, key = rest + 3, key + 2
+  rest, key = rest + 1, key + 2
 end
 
 -- Changes of the partition's counters, written once at the end by save().
