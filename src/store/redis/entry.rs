@@ -2,7 +2,8 @@
 //!
 //! `seq at_ms len body resent contact type id traceparent\n` and the body's bytes. `contact` is 16 hex digits or
 //! `-`; `resent` is 1 or 0. An event with several lanes keeps its body once, in the hash `bodies`: then `body` is
-//! its number there and nothing follows the line; else it is `-`. The script writes `seq`, `at_ms` and `body`.
+//! its number there and nothing follows the line; else it is `-`. The script writes `seq` and `at_ms`, and where there are
+//! several lanes `len` and `body`.
 //!
 //! Text and not JSON or a packed struct: Lua reads what it needs with one pattern, and a person can read it too.
 
@@ -21,6 +22,13 @@ pub(super) fn head(item: &Append) -> String {
     let contact = item.contact.map_or_else(|| "-".to_owned(), |ContactHash(hash)| format!("{hash:016x}"));
     let traceparent = item.traceparent.as_deref().filter(|text| !text.is_empty() && !text.contains('\n'));
     format!("0 {contact} {} {} {}", item.event_type, item.id, traceparent.unwrap_or("-"))
+}
+
+/// All that follows `seq` and `at_ms` in the entry of an event with one lane.
+pub(super) fn tail(item: &Append) -> Vec<u8> {
+    let mut tail = format!("{} - {}\n", item.body.len(), head(item)).into_bytes();
+    tail.extend_from_slice(&item.body);
+    tail
 }
 
 /// An entry's number and its event; `shared` is the body from `bodies`, if the entry has none of its own.

@@ -102,17 +102,25 @@ impl RedisIntake {
             });
         }
         let mut call = store.call(&scripts::APPEND, &frame);
-        let mut shape = Packed::new();
-        shape.count(offer.places.saturating_sub(done.granted.len())).count(items.len());
+        let mut packed = Packed::new();
+        packed.count(offer.places.saturating_sub(done.granted.len())).count(items.len());
         for item in items {
-            shape.count(frame.workspace(&item.workspace)).u64(item.routing_version).count(item.lanes.len());
+            packed.count(frame.workspace(&item.workspace)).u64(item.routing_version);
+            packed.count(item.body.len()).count(item.lanes.len());
             for lane in &item.lanes {
-                shape.count(frame.lane(lane));
+                packed.count(frame.lane(lane));
             }
         }
-        call.arg(offer.token.to_string()).arg(shape);
+        call.arg(offer.token.to_string()).arg(packed);
         for item in items {
-            call.arg(digest(item).to_vec()).arg(entry::head(item)).arg(item.body.clone());
+            call.arg(digest(item).to_vec());
+        }
+        for item in items {
+            match item.lanes.len() {
+                0 => {}
+                1 => drop(call.arg(entry::tail(item))),
+                _ => drop(call.arg(entry::head(item)).arg(item.body.clone())),
+            }
         }
         let [taken, ready, over, stale, granted, now_ms] = exactly(self.run("append", &call).await?)?;
         let taken = text(taken)?;

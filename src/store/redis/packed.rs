@@ -1,5 +1,7 @@
-//! Numbers for a script in one argument, as Lua's `struct.unpack` reads them: each argument by itself costs Redis about as
-//! much as three numbers in one (it is parsed, allocated, hashed and freed). Big-endian, as what the scripts store.
+//! Numbers for a script, many in one argument, as Lua's `struct.unpack` reads them: big-endian, as what the scripts store.
+//!
+//! Redis parses, allocates, hashes and frees each argument, and Lua reads each number out of its text: most of a commit's
+//! arguments were numbers, and a tenth of what it cost Redis.
 
 use std::time::Duration;
 

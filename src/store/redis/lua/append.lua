@@ -2,29 +2,16 @@
 --
 -- KEYS  lib's, then the 6 sets of ids seen.
 -- ARGV  lib's; then the token, and packed: the number of places that idle lanes may be leased into, the number of events,
---       and `workspace-index routing-version lanes lane-index…` per event; then per event: digest, `resent contact type id
---       traceparent`, body.
+--       and `workspace-index routing-version length lanes lane-index…` per event; then each event's digest; then of each
+--       what is to be stored: for no lane nothing, for one the entry from `len` on, for several `resent contact type id
+--       traceparent` and the body.
 -- Returns {taken, ready, over, stale, granted, now_ms}: a letter per event done (s stored, d duplicate, u unmatched);
 --       indexes of lanes that became ready; indexes of endpoints past a limit; `{workspace index, routing}` when it
 --       stopped early; per lane leased `{index, the event's from 0, seq, generation, the configuration's version}`.
 local SEEN_SETS, SEEN_BUCKETS = 6, 4
-local TOKEN, shape = ARGV[rest], ARGV[rest + 1]
-local places_left, count, at = struct.unpack('>I4I4', shape)
-local events, digests, argument = {}, {}, rest + 2
-for i = 1, count do
-  local w, version, lanes
-  w, version, lanes, at = struct.unpack('>I4I8I4', shape, at)
-  local event = {
-    index = i - 1, ws = w, version = version, head = ARGV[argument + 1], body = ARGV[argument + 2], lanes = {}, len = 0,
-    ref = '',
-  }
-  for n = 1, lanes do
-    local l
-    l, at = struct.unpack('>I4', shape, at)
-    event.lanes[n] = L[l]
-  end
-  events[i], digests[i], argument = event, ARGV[argument], argument + 3
-end
+local TOKEN, packed = ARGV[rest], ARGV[rest + 1]
+local places_left, count, at = struct.unpack('>I4I4', packed)
+local digests, argument = rest + 1, rest + 2 + count
 
 -- The ids seen: one set per quarter of the window, used as a ring. Where the quarter is another than it was (a release
 -- with another window), buckets have other numbers: the ring is turned, so that the last one is the present one.
@@ -41,9 +28,9 @@ elseif bucket > last then
 end
 local seen = {}
 for index = bucket - SEEN_BUCKETS, bucket do
-  local found = call('SMISMEMBER', seen_set(index), unpack(digests))
+  local found = call('SMISMEMBER', seen_set(index), unpack(ARGV, digests + 1, digests + count))
   for i = 1, #found do
-    if found[i] == 1 then seen[digests[i]] = true end
+    if found[i] == 1 then seen[ARGV[digests + i]] = true end
   end
 end
 
@@ -52,36 +39,26 @@ local lease_end_text, granted = string.format('%.0f', lease_end), {}
 
 -- Leases a lane that was idle, as claim would next, for its first attempt; false where that is for claim to judge (it is
 -- suspect, may not send, or has events that stand astray).
-local function grant(l, length, event)
+local function grant(l, length, len, ref, item)
   local e = l.ep
   if places_left == 0 or l.su == 1 or length ~= l.pa + 1 or blocked(e) then return false end
-  l.sq, l.len, l.ref, l.rd, l.at, l.tr, l.gn, l.tk, l.le =
-    e.seq, event.len, event.ref, 1, 0, 0, e.gen, TOKEN, lease_end
+  l.sq, l.len, l.ref, l.rd, l.at, l.tr, l.gn, l.tk, l.le = e.seq, len, ref, 1, 0, 0, e.gen, TOKEN, lease_end
   put(l, 'leased', lease_end, lease_end_text)
   places_left = places_left - 1
-  granted[#granted + 1] = {l.index, event.index, e.seq, e.gen, e.cv}
+  granted[#granted + 1] = {l.index, item, e.seq, e.gen, e.cv}
   return true
 end
 
-local function append(event)
-  local body, ref, places = event.body, '-', {}
-  local len = #body
-  for _, l in ipairs(event.lanes) do
-    if endpoint(l.ep) then places[#places + 1] = l end
-  end
-  if #places > 1 then
-    body_id = body_id + 1
-    ref = body_id
-    call('HSET', BODIES, ref, body)
-    call('HSET', REFS, ref, #places)
-    call('HSET', PART, 'body', body_id)
-    body = ''
-  end
-  local line = ref .. ' ' .. event.head
-  event.len, event.ref = len, ref
-  for _, l in ipairs(places) do
-    join(l, len, line, body, grant, event)
-  end
+-- The rest of an entry from `len` on, and where its body stands, as it is for so many of its lanes as there are.
+local function entry(len, places, lanes)
+  if lanes == 1 then return ARGV[argument], '-' end
+  local head, body = ARGV[argument], ARGV[argument + 1]
+  if places == 1 then return string.format('%d - ', len) .. head .. '\n' .. body, '-' end
+  body_id = body_id + 1
+  call('HSET', BODIES, body_id, body)
+  call('HSET', REFS, body_id, places)
+  call('HSET', PART, 'body', body_id)
+  return string.format('%d %d ', len, body_id) .. head .. '\n', body_id
 end
 
 -- What a write could stumble over is read before the first one: a script that ends in the middle keeps what it has
@@ -94,28 +71,38 @@ for i = 1, #L do
   end
 end
 
-local taken, marks, stale = {}, {}, {}
-for i = 1, #events do
-  local event = events[i]
-  local w = W[event.ws]
+local taken, stale = {}, {}
+for i = 1, count do
+  local workspace, version, len, lanes, index
+  workspace, version, len, lanes, at = struct.unpack('>I4I8I4I4', packed, at)
+  local w, places = W[workspace], {}
   w.version = w.version or number(call('HGET', w.key, 'rv') or 1)
-  if w.version ~= event.version then
-    stale = {event.ws, call('HGET', w.key, 'rt') or ''}
+  if w.version ~= version then
+    stale = {workspace, call('HGET', w.key, 'rt') or ''}
     break
   end
-  for _, l in ipairs(event.lanes) do l.ep.touched = true end
-  -- A duplicate is remembered anew: a batch may be repeated for longer than the window until it is durable.
-  marks[i] = digests[i]
-  if seen[digests[i]] then
+  for _ = 1, lanes do
+    index, at = struct.unpack('>I4', packed, at)
+    local l = L[index]
+    l.ep.touched = true
+    if endpoint(l.ep) then places[#places + 1] = l end
+  end
+  local digest = ARGV[digests + i]
+  if seen[digest] then
     taken[i] = 'd'
   else
-    append(event)
-    seen[digests[i]] = true
-    taken[i] = #event.lanes == 0 and 'u' or 's'
+    if #places > 0 then
+      local tail, ref = entry(len, #places, lanes)
+      for n = 1, #places do join(places[n], len, tail, grant, ref, i - 1) end
+    end
+    seen[digest] = true
+    taken[i] = lanes == 0 and 'u' or 's'
   end
+  argument = argument + (lanes > 1 and 2 or lanes)
 end
 save()
-if #marks > 0 then call('SADD', seen_set(bucket), unpack(marks)) end
+-- A duplicate is remembered anew: a batch may be repeated for longer than the window until it is durable.
+if #taken > 0 then call('SADD', seen_set(bucket), unpack(ARGV, digests + 1, digests + #taken)) end
 
 local over = {}
 for i = 1, #E do

@@ -6,7 +6,7 @@
 -- ARGV  now_ms ('' for the server's time), the policy, packed as POLICY, the entitled plans; what is named, packed: the
 --       numbers of workspaces, endpoints and lanes, then `workspace-index` per endpoint and `endpoint-index layout` per
 --       lane; then their names: a workspace's, an endpoint's, a lane's text each. From `rest` on, the script's own.
---       (Numbers are packed since each argument costs Redis about as much as three of them.)
+--       (Why packed: see packed.rs.)
 -- An entry is `seq at_ms len body resent contact type id traceparent\nbody`; see entry.rs.
 local call, number = redis.call, tonumber
 local PART, HEALTHY, SUSPECT, BODIES, REFS, RELEASING, OUTBOX, NOTICES, PURGING, WORKSPACES, DISABLED =
@@ -175,18 +175,18 @@ local function see(l)
   l.busy = state ~= '' and state ~= 'idle\0'
 end
 
--- Puts an event at the end of a lane: `line` is its entry's line from `body` on. Lanes of layouts other than the oldest
--- are held until it is drained. Only an idle lane changes by it, and only that is read whole; it was seen before. It
--- becomes ready, unless `grant`, if there is one, leases it: told of the queue's length and of the event.
-local function join(l, len, line, body, grant, event)
+-- Puts an event at the end of a lane: `tail` is its entry from `len` on. Lanes of layouts other than the oldest are held
+-- until it is drained. Only an idle lane changes by it, and only that is read whole; it was seen before. It becomes ready,
+-- unless `grant`, if there is one, leases it: told of the queue's length, the event's, its `ref` and which one it is.
+local function join(l, len, tail, grant, ref, item)
   local e = l.ep
   e.seq, e.ev, e.by, e.dirty, waiting = e.seq + 1, e.ev + 1, e.by + len, true, waiting + 1
-  local length = call('RPUSH', l.queue, string.format('%d %s %d ', e.seq, now_text, len) .. line .. '\n' .. body)
+  local length = call('RPUSH', l.queue, string.format('%d %s ', e.seq, now_text) .. tail)
   if not l.busy then
     l.busy = true
     if layouts(e)[1].n ~= l.layout then
       put(lane(l), 'held')
-    elseif not (grant and grant(lane(l), length, event)) then
+    elseif not (grant and grant(lane(l), length, len, ref, item)) then
       put(lane(l), 'ready', now, now_text)
       l.fresh = true
     end

@@ -40,7 +40,7 @@ local function again(entry)
   local h = head(entry)
   local l = lane_of(h.contact)
   if l.busy == nil then see(l) end
-  join(l, h.len, ref .. ' 1 ' .. line, body)
+  join(l, h.len, string.format('%d ', h.len) .. ref .. ' 1 ' .. line .. '\n' .. body)
 end
 
 -- The payloads kept, by id: where they stand, and their entries. All are put into the list of those kept before.
