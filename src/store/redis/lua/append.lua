@@ -49,7 +49,7 @@ local function grant(l, length, len, ref, item)
   return true
 end
 
--- The rest of an entry from `len` on, and where its body stands, as it is for so many of its lanes as there are.
+-- An event's entry from `len` on, and its `ref`: a body is shared where more than one of the event's lanes is there.
 local function entry(len, places, lanes)
   if lanes == 1 then return ARGV[argument], '-' end
   local head, body = ARGV[argument], ARGV[argument + 1]
