@@ -20,6 +20,7 @@ promises! {
     a_stale_routing_goes_before_a_duplicate,
     only_an_idle_lane_becomes_ready,
     an_event_stands_in_every_lane_that_it_belongs_to,
+    a_lane_of_nobody_costs_the_others_nothing,
     contacts_have_lanes_of_their_own,
     what_was_appended_can_be_waited_for,
 }
@@ -150,6 +151,21 @@ async fn an_event_stands_in_every_lane_that_it_belongs_to(open: &Open) {
     let kept = world.store.payload(&ws("w"), &ep("ep_a"), &lease_a.event.id).await.expect("payload");
     let lease_b = world.lease(&lane("ep_b")).await;
     assert_eq!(kept.as_ref(), Some(&*lease_b.event));
+}
+
+async fn a_lane_of_nobody_costs_the_others_nothing(open: &Open) {
+    let world = World::with_endpoint(open, "ep_a").await;
+    let mut events = Vec::new();
+    for (id, lanes) in [("1", vec!["ep_a", "ep_x"]), ("2", vec!["ep_x"]), ("3", vec!["ep_a"])] {
+        let lanes = lanes.into_iter().map(lane).collect();
+        events.push(Append { lanes, ..world.event("w", id, None).await });
+    }
+    assert_eq!(world.append(&events).await.taken, [Taken::Stored; 3]);
+    let first = world.lease(&lane("ep_a")).await;
+    let third = crate::store::world::next(world.deliver(&first).await);
+    for (lease, sent) in [(first, &events[0]), (third, &events[2])] {
+        assert_eq!((&lease.event.id, &lease.event.body), (&sent.id, &sent.body));
+    }
 }
 
 async fn contacts_have_lanes_of_their_own(open: &Open) {
