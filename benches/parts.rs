@@ -81,30 +81,6 @@ fn build_the_headers(bencher: Bencher) {
     });
 }
 
-/// A thousand reads, each of a place that the last one named, all over so many MiB: what a miss of the caches costs, which
-/// has more to say about a machine's deliveries than its clock has.
-#[divan::bench(args = [1, 16, 64])]
-fn read_memory_all_over(bencher: Bencher, mib: usize) {
-    let lines = mib * (1 << 20) / size_of::<[usize; 8]>();
-    let mut next = vec![[0; 8]; lines];
-    let mut order: Vec<usize> = (0..lines).collect();
-    let mut state = 1_u64;
-    for last in (1..lines).rev() {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        order.swap(last, (state >> 33) as usize % last);
-    }
-    for (line, follower) in order.iter().zip(order.iter().cycle().skip(1)) {
-        next[*line][0] = *follower;
-    }
-    let mut at = 0;
-    bencher.bench_local(|| {
-        for _ in 0..1_000 {
-            at = next[at][0];
-        }
-        at
-    });
-}
-
 /// By the number of lanes that share the call.
 #[divan::bench(args = [1, 8, 32])]
 fn build_the_call_of_a_commit(bencher: Bencher, lanes: u64) {
