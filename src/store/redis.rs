@@ -88,7 +88,7 @@ impl RedisStore {
     fn call(&self, script: &'static Script, frame: &Frame) -> Call {
         let mut arguments = vec![self.now()];
         arguments.extend(self.policy_arguments.iter().cloned());
-        arguments.extend(frame.arguments());
+        arguments.push(frame.argument());
         Call { script, keys: frame.keys(), arguments }
     }
 

@@ -250,9 +250,9 @@ impl Frame {
             let names = Scope::ENDPOINT.iter().take(self.scope.endpoint);
             keys.extend(names.map(|name| spell(name, &endpoint)));
         }
-        for lane in &self.lanes.list {
-            let lane = lane.to_string();
-            keys.extend(["lane", "queue"].map(|name| spell(name, &lane)));
+        let lanes: Vec<String> = self.lanes.list.iter().map(ToString::to_string).collect();
+        for name in ["lane", "queue"] {
+            keys.extend(lanes.iter().map(|lane| spell(name, lane)));
         }
         if self.scope == Scope::APPEND {
             keys.extend(self.keys.seen(self.partition));
@@ -260,22 +260,17 @@ impl Frame {
         keys
     }
 
-    /// The part of `ARGV` that names the things: how they belong together, packed, then each one's name.
-    pub fn arguments(&self) -> Vec<Bytes> {
+    /// The argument that says how the things belong together; `KEYS` says what they are called.
+    pub fn argument(&self) -> Bytes {
         let mut named = Packed::new();
         named.count(self.workspaces.list.len()).count(self.endpoints.list.len()).count(self.lanes.list.len());
-        let mut names: Vec<String> = self.workspaces.list.iter().map(ToString::to_string).collect();
-        for (workspace, endpoint) in &self.endpoints.list {
+        for (workspace, _) in &self.endpoints.list {
             named.count(self.workspaces.index[workspace]);
-            names.push(endpoint.to_string());
         }
         for lane in &self.lanes.list {
             let endpoint = self.endpoints.index[&(lane.workspace.clone(), lane.endpoint.clone())];
             named.count(endpoint).u32(lane.layout);
-            names.push(lane.to_string());
         }
-        let mut arguments = vec![named.into()];
-        arguments.extend(names.into_iter().map(Bytes::from));
-        arguments
+        named.into()
     }
 }

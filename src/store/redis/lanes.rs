@@ -141,7 +141,7 @@ pub fn commit_bytes(partition: Partition, commits: &[Commit]) -> usize {
     commits.iter().for_each(|commit| {
         frame.lane(&commit.lane);
     });
-    let mut call = Call { script: &scripts::COMMIT_DELIVERED, keys: frame.keys(), arguments: frame.arguments() };
+    let mut call = Call { script: &scripts::COMMIT_DELIVERED, keys: frame.keys(), arguments: vec![frame.argument()] };
     commits.iter().for_each(|commit| arguments(&mut call, commit));
     call.keys.iter().map(String::len).sum::<usize>() + call.arguments.iter().map(Bytes::len).sum::<usize>()
 }

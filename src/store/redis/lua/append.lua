@@ -40,12 +40,12 @@ local lease_end_text, granted = string.format('%.0f', lease_end), {}
 -- Leases a lane that was idle, as claim would next, for its first attempt; false where that is for claim to judge (it is
 -- suspect, may not send, or has events that stand astray).
 local function grant(l, length, len, ref, item)
-  local e = l.ep
-  if places_left == 0 or l.su == 1 or length ~= l.pa + 1 or blocked(e) then return false end
-  l.sq, l.len, l.ref, l.rd, l.at, l.tr, l.gn, l.tk, l.le = e.seq, len, ref, 1, 0, 0, e.gen, TOKEN, lease_end
+  local e = l[EP]
+  if places_left == 0 or l[SU] == 1 or length ~= l[PA] + 1 or blocked(e) then return false end
+  l[SQ], l[LEN], l[REF], l[RD], l[AT], l[TR], l[GN], l[TK], l[LE] = e[SEQ], len, ref, 1, 0, 0, e[GEN], TOKEN, lease_end
   put(l, 'leased', lease_end, lease_end_text)
   places_left = places_left - 1
-  granted[#granted + 1] = {l.index, item, e.seq, e.gen, e.cv}
+  granted[#granted + 1] = {l[INDEX], item, e[SEQ], e[GEN], e[CV]}
   return true
 end
 
@@ -65,10 +65,7 @@ end
 -- written, and the batch, appended again, would stand in its lanes twice under the same numbers.
 for i = 1, #L do
   local l = L[i]
-  if endpoint(l.ep) then
-    see(l)
-    call('LLEN', l.queue)
-  end
+  if l[EP][THERE] then call('LLEN', l[QUEUE]) end
 end
 
 local taken, stale = {}, {}
@@ -84,8 +81,8 @@ for i = 1, count do
   for _ = 1, lanes do
     index, at = struct.unpack('>I4', packed, at)
     local l = L[index]
-    l.ep.touched = true
-    if endpoint(l.ep) then places[#places + 1] = l end
+    l[EP][TOUCHED] = true
+    if l[EP][THERE] then places[#places + 1] = l end
   end
   local digest = ARGV[digests + i]
   if seen[digest] then
@@ -107,6 +104,6 @@ if #taken > 0 then call('SADD', seen_set(bucket), unpack(ARGV, digests + 1, dige
 local over = {}
 for i = 1, #E do
   local e = E[i]
-  if e.touched and endpoint(e) and (e.ev > events_max or e.by + e.db > bytes_max) then over[#over + 1] = i end
+  if e[TOUCHED] and e[THERE] and (e[EV] > events_max or e[BY] + e[DB] > bytes_max) then over[#over + 1] = i end
 end
 return {table.concat(taken), fresh(), over, stale, granted, now_text}

@@ -4,12 +4,12 @@
 -- ARGV  lib's; then the number that the rows are below ('' for all), most rows.
 -- Returns the rows.
 local e, before, limit = E[1], number(ARGV[rest]), number(ARGV[rest + 1])
-if not endpoint(e) or limit == 0 then return {} end
+if not e[THERE] or limit == 0 then return {} end
 -- Numbers have no gaps, and the last row's is `ln`: a row's place from the end follows from its number.
-local newest = math.min((before or e.ln + 1) - 1, e.ln)
-local oldest = math.max(newest - limit + 1, e.ln - log_max + 1, 1)
+local newest = math.min((before or e[LN] + 1) - 1, e[LN])
+local oldest = math.max(newest - limit + 1, e[LN] - log_max + 1, 1)
 if newest < oldest then return {} end
-local rows = call('LRANGE', e.log, newest - e.ln - 1 - (newest - oldest), newest - e.ln - 1)
+local rows = call('LRANGE', e[LOG], newest - e[LN] - 1 - (newest - oldest), newest - e[LN] - 1)
 local page = {}
 for i = #rows, 1, -1 do page[#page + 1] = rows[i] end
 return page

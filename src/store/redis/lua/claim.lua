@@ -5,15 +5,14 @@
 -- Returns per lane {'leased', round, attempt, generation, suspect, entry, shared body, configuration}, {'held'} or
 --       {'taken'}; the texts are empty where there is none.
 local function claim(l, token, version)
-  local e = l.ep
-  if not endpoint(e) then
-    call('ZREM', HEALTHY, l.text)
-    call('ZREM', SUSPECT, l.text)
+  local e = l[EP]
+  if not e[THERE] then
+    call('ZREM', HEALTHY, lane_name(l))
+    call('ZREM', SUSPECT, lane_name(l))
     return {'taken'}
   end
-  lane(l)
-  local due = l.un ~= 0 and l.un <= now
-  if not due and l.tk ~= token then return {'taken'} end
+  local due = l[UN] ~= 0 and l[UN] <= now
+  if not due and l[TK] ~= token then return {'taken'} end
   if blocked(e) then
     put(l, 'held')
     return {'held'}

@@ -7,69 +7,68 @@
 --       the configuration at hand; and the log's row.
 -- Returns per lane {what, disabled, dropped, …}: what is next (then as claim's lease), idle, ready, waiting (then
 --       at_ms), held, lost or gone.
-local COMMIT, HOUR_MS, HOURS, LOG_SLACK = '>c16I8I4I4I8BBI8I8I4Bs', 3600000, 24, 16
-local STATS = '>' .. string.rep('I4', 12)
+local HOUR_MS, HOURS, LOG_SLACK = 3600000, 24, 16
+local COMMIT = '>c16I8I4I4I8BBI8I8I4Bs'
 
--- The hour's figures: hour, delivered, failed, dropped, and the durations by bucket. Those of hours that are over stand
--- apart, by the hour of the day.
+-- Counts an attempt in the hour's figures. Those of hours that are over stand apart, by the hour of the day.
 local function measure(e, delivered, dropped, bucket)
   local hour = math.floor(now / HOUR_MS)
-  local figures = e.hs ~= '' and {struct.unpack(STATS, e.hs)} or {}
-  if figures[1] ~= hour then
-    if figures[1] then call('HSET', e.stats, figures[1] % HOURS, e.hs) end
-    figures = {hour, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+  if e[HOUR] ~= hour then
+    if e[HB] > 0 then
+      call('HSET', e[STATS], e[HOUR] % HOURS, struct.pack(FIGURES, unpack(e, HOUR, HOUR + FIGURE_COUNT - 1)))
+    end
+    e[HB], e[HOUR] = FIGURE_BYTES, hour
+    for place = HOUR + 1, HOUR + FIGURE_COUNT - 1 do e[place] = 0 end
   end
-  local which = delivered and 2 or 3
-  figures[which] = figures[which] + 1
-  if dropped then figures[4] = figures[4] + 1 end
-  figures[5 + bucket] = figures[5 + bucket] + 1
-  e.hs, e.dirty = struct.pack(STATS, unpack(figures, 1, 12)), true
+  local outcome, duration = HOUR + (delivered and 1 or 2), HOUR + 4 + bucket
+  e[outcome], e[duration], e[DIRTY] = e[outcome] + 1, e[duration] + 1, true
+  if dropped then e[HOUR + 3] = e[HOUR + 3] + 1 end
 end
 
 local function record(e, at_ms, next_ms, row)
-  e.ln, e.dirty = e.ln + 1, true
+  e[LN], e[DIRTY] = e[LN] + 1, true
   if log_max == 0 then
     -- Rows of a release that kept some would stand before those of one that keeps some again, and numbers have no gaps.
-    call('DEL', e.log)
+    call('DEL', e[LOG])
     return
   end
-  call('RPUSH', e.log, string.format('%d %d %d ', e.ln, at_ms, next_ms) .. row)
-  if e.ln % LOG_SLACK == 0 then call('LTRIM', e.log, -log_max, -1) end
+  call('RPUSH', e[LOG], string.format('%d %d %d ', e[LN], at_ms, next_ms) .. row)
+  if e[LN] % LOG_SLACK == 0 then call('LTRIM', e[LOG], -log_max, -1) end
 end
 
 -- Puts the current event among the payloads kept, whose oldest leave; false if it is not where it should be. An endpoint's
 -- one lane keeps it where it is, and holds all that waits, so that their number tells; others are seen as they move.
 local function deliver(l)
-  local e = l.ep
-  if e.on == 1 then
-    if call('LLEN', l.queue) ~= l.pa + e.ev then return false end
-    l.pa = l.pa + 1
+  local e = l[EP]
+  if e[ON] == 1 then
+    if call('LLEN', l[QUEUE]) ~= l[PA] + e[EV] then return false end
+    l[PA] = l[PA] + 1
   else
-    local entry = call('LMOVE', l.queue, e.kept, 'LEFT', 'RIGHT')
+    local entry = call('LMOVE', l[QUEUE], e[KEPT], 'LEFT', 'RIGHT')
     if not is_current(l, entry) then
-      if entry then call('LMOVE', e.kept, l.queue, 'RIGHT', 'LEFT') end
+      if entry then call('LMOVE', e[KEPT], l[QUEUE], 'RIGHT', 'LEFT') end
       return false
     end
-    e.kn = e.kn + 1
+    e[KN] = e[KN] + 1
   end
-  if l.ref ~= '-' then e.ks = e.ks + 1 end
-  leave(e, l)
-  l.sq, l.rd, l.at, l.tr = 0, 0, 0, 0
+  if l[REF] ~= '-' then e[KS] = e[KS] + 1 end
+  leave(e, l[LEN])
+  l[SQ], l[RD], l[AT], l[TR] = 0, 0, 0, 0
   shed(l)
   return true
 end
 
 -- Moves a lane between the pools.
 local function move(l, suspect)
-  if l.su == suspect then return false end
-  call('ZREM', l.su == 1 and SUSPECT or HEALTHY, l.text)
-  l.su = suspect
+  if l[SU] == suspect then return false end
+  call('ZREM', l[SU] == 1 and SUSPECT or HEALTHY, lane_name(l))
+  l[SU] = suspect
   return true
 end
 
 -- What the lane does next when its attempt is over.
 local function proceed(l, moved, token, more)
-  local held = blocked(l.ep)
+  local held = blocked(l[EP])
   if more and not moved and not held then
     if lease(l, token, true) then return 'next' end
   elseif has_event(l) then
@@ -90,21 +89,21 @@ end
 
 -- The answer to the last commit once more; where that was the next event, its lease is asked for again.
 local function repeated(l, token, more, version)
-  if l.what ~= 'next' then return {l.what, l.ld, l.lx, l.lms} end
-  if l.tk ~= token then return {'lost', l.ld, l.lx} end
-  if l.sq == l.lsq then
+  if l[WHAT] ~= 'next' then return {l[WHAT], l[LD], l[LX], l[LMS]} end
+  if l[TK] ~= token then return {'lost', l[LD], l[LX]} end
+  if l[SQ] == l[LSQ] then
     -- It stands in its lane twice, which nothing we do leads to, and would be its own next one for ever.
     if not deliver(l) then return astray(l) end
-    l.what = proceed(l, false, token, more)
-    if l.what ~= 'next' then return {l.what, l.ld, l.lx, 0} end
-    return {'next', l.ld, l.lx, leased(l, version)}
+    l[WHAT] = proceed(l, false, token, more)
+    if l[WHAT] ~= 'next' then return {l[WHAT], l[LD], l[LX], 0} end
+    return {'next', l[LD], l[LX], leased(l, version)}
   end
-  if blocked(l.ep) then
+  if blocked(l[EP]) then
     put(l, 'held')
-    return {'held', l.ld, l.lx}
+    return {'held', l[LD], l[LX]}
   end
   if not lease(l, token) then return astray(l) end
-  return {'next', l.ld, l.lx, leased(l, version)}
+  return {'next', l[LD], l[LX], leased(l, version)}
 end
 
 local function commit(l, packed, row)
@@ -112,28 +111,27 @@ local function commit(l, packed, row)
     struct.unpack(COMMIT, packed)
   local ended_ms = now - ended_ago
   delivered, more = delivered == 1, more == 1
-  local e = l.ep
-  if not endpoint(e) then return {'gone', 0, 0} end
-  lane(l)
-  local again = l.ltk == token and l.lsq == seq and l.lrd == round and l.lat == attempt
+  local e = l[EP]
+  if not e[THERE] then return {'gone', 0, 0} end
+  local again = l[LTK] == token and l[LSQ] == seq and l[LRD] == round and l[LAT] == attempt
   if again then return repeated(l, token, more, version) end
-  local current = l.tk == token and l.sq == seq and l.rd == round and l.at + 1 == attempt
+  local current = l[TK] == token and l[SQ] == seq and l[RD] == round and l[AT] + 1 == attempt
   if not current then return {'lost', 0, 0} end
 
-  local there = not delivered and is_current(l, call('LINDEX', l.queue, l.pa)) or delivered and deliver(l)
+  local there = not delivered and is_current(l, call('LINDEX', l[QUEUE], l[PA])) or delivered and deliver(l)
   if not there then return astray(l) end
-  l.tk, l.le, l.dirty = '', 0, true
+  l[TK], l[LE], l[DIRTY] = '', 0, true
   local moved = move(l, delivered and 0 or 1)
   local what, disabled, dropped, at_ms = 'waiting', 0, 0, nil
   if not delivered then
-    disabled, dropped, at_ms = fail(l, seq .. ' ' .. round .. ' ' .. attempt, ended_ms, gives_up == 0 and delay, generation == e.gen)
+    disabled, dropped, at_ms = fail(l, seq .. ' ' .. round .. ' ' .. attempt, ended_ms, gives_up == 0 and delay, generation == e[GEN])
   end
   if at_ms then
     put(l, 'waiting', at_ms)
   else
     what, at_ms = proceed(l, moved, token, more), 0
   end
-  l.ltk, l.lsq, l.lrd, l.lat, l.what, l.ld, l.lx, l.lms = token, seq, round, attempt, what, disabled, dropped, at_ms
+  l[LTK], l[LSQ], l[LRD], l[LAT], l[WHAT], l[LD], l[LX], l[LMS] = token, seq, round, attempt, what, disabled, dropped, at_ms
   record(e, ended_ms, at_ms, row)
   measure(e, delivered, dropped == 1, bucket)
   if what == 'next' then return {what, disabled, dropped, leased(l, version)} end

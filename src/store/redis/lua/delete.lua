@@ -8,13 +8,13 @@ local whole = ARGV[rest + 3] == '1'
 if (call('HGET', w.key, 'rv') or '1') ~= version then return {'again', 0} end
 if whole then
   if not call('ZSCORE', WORKSPACES, w.name) then return {'missing', 0} end
-elseif not endpoint(E[1]) then
+elseif not E[1][THERE] then
   return {'missing', 0}
 end
 
 local dropped = 0
 for i = 1, #E do
-  if endpoint(E[i]) then dropped = dropped + remove(E[i]) end
+  if E[i][THERE] then dropped = dropped + remove(E[i]) end
 end
 call('HSET', w.key, 'rv', version_new, 'rt', routing)
 if whole then call('HDEL', w.key, 'rec', 'plan') end

@@ -4,8 +4,8 @@
 -- ARGV  lib's.
 -- Returns 1, or 0 when there is no such endpoint.
 local e = E[1]
-if not endpoint(e) then return 0 end
-if e.st == 'e' then
+if not e[THERE] then return 0 end
+if e[STATE] == 'e' then
   disable(e, 'manual')
   save()
 end

@@ -5,16 +5,16 @@
 --       event to drop ('' in the first step).
 -- Returns {what, dropped, the number of the last event to drop, endpoints to release}; what is done, missing, more
 --       (call again) or again (the layouts are others now).
-local LAYOUTS, DISCARD, MOST, last = ARGV[rest], ARGV[rest + 1] == '1', number(ARGV[rest + 2]), number(ARGV[rest + 3])
+local LAYOUTS_READ, DISCARD, MOST, last = ARGV[rest], ARGV[rest + 1] == '1', number(ARGV[rest + 2]), number(ARGV[rest + 3])
 local e = E[1]
-if not endpoint(e) then return {'missing', 0, 0, {}} end
-if e.st == 'e' then return {'done', 0, 0, {}} end
-if shape(e) ~= LAYOUTS then return {'again', 0, 0, {}} end
-last = last or e.seq
+if not e[THERE] then return {'missing', 0, 0, {}} end
+if e[STATE] == 'e' then return {'done', 0, 0, {}} end
+if shape(e) ~= LAYOUTS_READ then return {'again', 0, 0, {}} end
+last = last or e[SEQ]
 
 local dropped = 0
 if DISCARD then
-  local function unleased(l) return l.le <= now end
+  local function unleased(l) return l[LE] <= now end
   local function waited(event) return event.seq <= last end
   dropped = drop_oldest(e, unleased, waited, MOST, 'discarded', true)
   if dropped > 0 then tell_many(e, 'discarded', dropped) end
@@ -23,12 +23,12 @@ if dropped == MOST then
   save()
   return {'more', dropped, last, releasing()}
 end
-count(e.ws, 'd', -1)
-count(e.ws, 'e', 1)
-e.st, e.gen, e.dirty, e.releasing = 'e', e.gen + 1, true, true
-call('HDEL', e.key, 'wy', 'ms')
-call('ZREM', DISABLED, e.ws.name .. '/' .. e.name)
-call('SADD', RELEASING, e.ws.name .. '/' .. e.name)
-tell('enabled-' .. e.name .. '-' .. e.gen, 'endpoint.enabled', e, '', 'manual', '', now)
+count(e[WS], 'd', -1)
+count(e[WS], 'e', 1)
+e[STATE], e[GEN], e[DIRTY], e[RELEASES] = 'e', e[GEN] + 1, true, true
+call('HDEL', e[KEY], 'wy', 'ms')
+call('ZREM', DISABLED, ep_path(e))
+call('SADD', RELEASING, ep_path(e))
+tell('enabled-' .. ep_name(e) .. '-' .. e[GEN], 'endpoint.enabled', e, '', 'manual', '', now)
 save()
 return {'done', dropped, last, releasing()}

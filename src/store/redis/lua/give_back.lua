@@ -4,8 +4,8 @@
 -- ARGV  lib's; then the token.
 -- Returns 1 if the lane was leased under it, else 0.
 local token, l = ARGV[rest], L[1]
-if not endpoint(l.ep) or lane(l).tk ~= token then return 0 end
-l.tk, l.le = '', 0
+if not l[EP][THERE] or l[TK] ~= token then return 0 end
+l[TK], l[LE] = '', 0
 put(l, 'ready', now)
 save()
 return 1

@@ -1,16 +1,16 @@
 -- What the scripts share; it is put before each of them.
 --
 -- KEYS  the partition's own keys, then `ws eps fails` per workspace, `ep kept log stats dropped droppedix droppedat
---       fails` per endpoint and `lane queue` per lane, then the script's others, from `key` on. Of a partition's, a
---       workspace's and an endpoint's there are as many as the script's scope has (keys.rs).
+--       fails` per endpoint, all lanes' `lane`, all lanes' `queue`, then the script's others, from `key` on. Of a
+--       partition's, a workspace's and an endpoint's there are as many as the script's scope has (keys.rs).
 -- ARGV  now_ms ('' for the server's time), the policy, packed as POLICY, the entitled plans; what is named, packed: the
 --       numbers of workspaces, endpoints and lanes, then `workspace-index` per endpoint and `endpoint-index layout` per
---       lane; then their names: a workspace's, an endpoint's, a lane's text each. From `rest` on, the script's own.
---       (Why packed: see packed.rs.)
+--       lane. From `rest` on, the script's own. (Why packed: see packed.rs.)
 -- An entry is `seq at_ms len body resent contact type id traceparent\nbody`; see entry.rs.
 local call, number = redis.call, tonumber
 local PART, HEALTHY, SUSPECT, BODIES, REFS, RELEASING, OUTBOX, NOTICES, PURGING, WORKSPACES, DISABLED =
   unpack(KEYS, 1, PARTITION_KEYS)
+local BASE = #PART - #'part' -- What a partition's keys begin with.
 local now = number(ARGV[1])
 if not now then
   local time = call('TIME')
@@ -23,39 +23,74 @@ local lease_ms, renewal_ms, window_ms, quota_limit, events_max, bytes_max, age_m
 local plans, named = ARGV[3], ARGV[4]
 local workspaces, endpoints, lanes, at = struct.unpack('>I4I4I4', named)
 
--- The things the caller named; `rest` is the first argument of the script's own. Each table has all its fields from the
--- beginning, since one that grows is rebuilt again and again. (The fields of keys that the script's scope, in
--- keys.rs, leaves out hold others; it uses none of them.)
+-- A lane is a table of these places, and so is an endpoint: one made of a list, as `struct.unpack` gives it, costs half of
+-- what one costs that is made of names. From ST on stands what is stored of a lane, packed. `SU` is 1 in the suspect pool,
+-- `UN` its place in due (0 for none); `TK` and `LE` are the lease's token and end, which stay until the lease is over or
+-- taken over. The queue begins with `PA` events that are delivered: payloads kept, which stay where they are while this is
+-- the endpoint's one lane. The first after them is the current event, if there is one: `SQ` is its number (0 for none),
+-- `RD` and `AT` its round and the attempts recorded in it, `TR` is 1 if any attempt of it was recorded, `LEN` and `REF` as
+-- in its entry; `GN` is the endpoint's generation at the claim. Of the last commit, `LTK LSQ LRD LAT` are the name and `WHAT
+-- LD LX LMS` the answer.
+local KEY, DIRTY, INDEX, EP, LAYOUT, QUEUE, FRESH, ENTRY = 1, 2, 3, 4, 5, 6, 7, 8
+local ST, SU, TK, LE, UN, SQ, RD, AT, TR, GN, LEN, REF = 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20
+local LTK, LSQ, LRD, LAT, WHAT, LD, LX, LMS, PA = 21, 22, 23, 24, 25, 26, 27, 28, 29
+local LANE = '>sBsI8I8I8I4I4BI4I8ssI8I4I4sBBI8I4'
+
+-- An endpoint's. From STATE on stands what is stored of it, packed: e (enabled) or d; `GEN` is its generation, `SEQ` the
+-- last event's number; `EV` and `BY` count waiting events and their bytes, `DN` and `DB` dropped ones; `LN` is the last
+-- number of its log, `KN` counts payloads in the list of those kept; `CV` is its configuration's version, `ON` 1 if it has
+-- one lane in all, `KS` counts all payloads kept that share a body. `HB` is 0, or the length of the present hour's figures,
+-- which then follow: from HOUR on the hour, delivered, failed, dropped, and the durations by bucket.
+local WS, LANES, KEPT, LOG, STATS, DROPPED, DROPPEDIX, DROPPEDAT, FAILS = 3, 4, 5, 6, 7, 8, 9, 10, 11
+local THERE, LAYOUTS, RELEASES, TOUCHED = 12, 13, 14, 15
+local STATE, GEN, SEQ, EV, BY, DN, DB, LN, KN, CV, ON, KS, HB, HOUR = 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29
+local FIGURE_COUNT, FIGURE_BYTES = 12, 48
+local ENDPOINT, FIGURES = '>sI4I8I8I8I8I8I8I4sBI4B', '>I4I4I4I4I4I4I4I4I4I4I4I4'
+local ENDPOINT_WITH_FIGURES = ENDPOINT .. string.sub(FIGURES, 2)
+
+-- The things the caller named; `rest` is the first argument of the script's own. (The places of keys that the script's
+-- scope, in keys.rs, leaves out hold others; it uses none of them.) A thing that is not stored reads as nothing at all. An
+-- endpoint without figures is shorter than any that has them, whose length is above 100.
+local AT_ONCE = 1000
+local NOTHING = string.rep('\0', 128)
 local W, E, L, rest, key = {}, {}, {}, 5, PARTITION_KEYS + 1
 for i = 1, workspaces do
-  W[i] = {name = ARGV[rest], entitled = nil, version = nil, key = KEYS[key], eps = KEYS[key + 1], fails = KEYS[key + 2]}
-  rest, key = rest + 1, key + WORKSPACE_KEYS
+  W[i] = {
+    name = string.sub(KEYS[key], BASE + #'ws:' + 1), entitled = nil, version = nil, key = KEYS[key], eps = KEYS[key + 1],
+    fails = KEYS[key + 2],
+  }
+  key = key + WORKSPACE_KEYS
 end
 for i = 1, endpoints do
-  local w
+  local stored, w = call('HGET', KEYS[key], 'n'), nil
   w, at = struct.unpack('>I4', named, at)
   E[i] = {
-    index = i, name = ARGV[rest], ws = W[w], lanes = {}, key = KEYS[key], kept = KEYS[key + 1],
-    log = KEYS[key + 2], stats = KEYS[key + 3], dropped = KEYS[key + 4], droppedix = KEYS[key + 5],
-    droppedat = KEYS[key + 6], fails = KEYS[key + 7], there = nil, dirty = false, layouts = nil, releasing = false,
-    st = '', gen = 0, seq = 0, ev = 0, by = 0, dn = 0, db = 0, cv = '', ln = 0, kn = 0, on = 0, ks = 0, hs = '',
-    lay = nil, touched = false,
+    KEYS[key], false, W[w], {}, KEYS[key + 1], KEYS[key + 2], KEYS[key + 3], KEYS[key + 4], KEYS[key + 5], KEYS[key + 6],
+    KEYS[key + 7], stored ~= false, false, false, false,
+    struct.unpack(ENDPOINT_WITH_FIGURES, stored and #stored > 100 and stored or (stored or '') .. NOTHING),
   }
-  rest, key = rest + 1, key + ENDPOINT_KEYS
+  key = key + ENDPOINT_KEYS
 end
-for i = 1, lanes do
-  local e, layout
-  e, layout, at = struct.unpack('>I4I4', named, at)
-  e = E[e]
-  local l = {
-    index = i, text = ARGV[rest], ep = e, layout = layout, key = KEYS[key], queue = KEYS[key + 1],
-    dirty = false, fresh = false, busy = nil, entry = nil, st = nil, su = 0, tk = '', le = 0, un = 0, sq = 0,
-    rd = 0, at = 0, tr = 0, gn = 0, len = 0, ref = '', ltk = '', lsq = 0, lrd = 0, lat = 0, what = '', ld = 0, lx = 0,
-    lms = 0, pa = 0,
-  }
-  L[i], e.lanes[#e.lanes + 1] = l, l
-  rest, key = rest + 1, key + 2
+for first = 1, lanes, AT_ONCE do
+  local last = math.min(first + AT_ONCE - 1, lanes)
+  local stored = call('MGET', unpack(KEYS, key + first - 1, key + last - 1))
+  for i = first, last do
+    local e, layout
+    e, layout, at = struct.unpack('>I4I4', named, at)
+    e = E[e]
+    local l = {
+      KEYS[key + i - 1], false, i, e, layout, KEYS[key + lanes + i - 1], false, false,
+      struct.unpack(LANE, stored[i - first + 1] or 'idle' .. NOTHING),
+    }
+    L[i], e[LANES][#e[LANES] + 1] = l, l
+  end
 end
+key = key + 2 * lanes
+
+-- What the keys say their things are called.
+local function ep_path(e) return string.sub(e[KEY], BASE + #'ep:' + 1) end
+local function ep_name(e) return string.sub(e[KEY], BASE + #'ep:' + #e[WS].name + #'/' + 1) end
+local function lane_name(l) return string.sub(l[KEY], BASE + #'lane:' + 1) end
 
 -- Changes of the partition's counters, written once at the end by save().
 local waiting = 0
@@ -69,35 +104,18 @@ local function entitled(w)
   return w.entitled
 end
 
--- Reads an endpoint, once; false when it does not exist. `st` is e (enabled) or d, `gen` its generation, `seq` the last
--- event's number; `ev` and `by` count waiting events and their bytes, `dn` and `db` dropped ones, `kn` payloads in the
--- list of those kept and `ks` all kept ones that share a body; `cv` is its configuration's version, `ln` the last number
--- of its log, `on` 1 if it has one lane in all, `hs` the present hour's statistics.
-local ENDPOINT = '>sI4I8I8I8I8I8I8I4sBI4Bc0'
-local function endpoint(e)
-  if e.there == nil then
-    local packed = call('HGET', e.key, 'n')
-    e.there = packed ~= false
-    if packed then
-      e.st, e.gen, e.seq, e.ev, e.by, e.dn, e.db, e.ln, e.kn, e.cv, e.on, e.ks, e.hs = struct.unpack(ENDPOINT, packed)
-    end
-  end
-  return e.there
-end
-
 -- Whether nothing may be sent to an endpoint now.
-local function blocked(e) return e.st ~= 'e' or not entitled(e.ws) end
+local function blocked(e) return e[STATE] ~= 'e' or not entitled(e[WS]) end
 
 -- The endpoint's layouts that are not drained, oldest first; the last one is the newest.
 local function layouts(e)
-  if not e.layouts then
-    e.layouts = {}
-    e.lay = call('HGET', e.key, 'lay')
-    for n, lanes, busy, used in string.gmatch(e.lay, '(%d+):(%d+):(%d+):(%d)') do
-      e.layouts[#e.layouts + 1] = {n = number(n), lanes = number(lanes), busy = number(busy), used = used}
+  if not e[LAYOUTS] then
+    e[LAYOUTS] = {}
+    for n, lanes, busy, used in string.gmatch(call('HGET', e[KEY], 'lay'), '(%d+):(%d+):(%d+):(%d)') do
+      e[LAYOUTS][#e[LAYOUTS] + 1] = {n = number(n), lanes = number(lanes), busy = number(busy), used = used}
     end
   end
-  return e.layouts
+  return e[LAYOUTS]
 end
 
 -- What the layouts are, however busy: it says which lanes there are.
@@ -112,101 +130,76 @@ local function relay(e)
   local list, texts, old = layouts(e), {}, nil
   while #list > 1 and list[1].busy == 0 do
     local drained = table.remove(list, 1)
-    old = (old or call('HGET', e.key, 'old') or '') .. drained.n .. ':' .. drained.lanes .. ':' .. now .. ','
-    call('SADD', RELEASING, e.ws.name .. '/' .. e.name)
-    e.releasing = true
+    old = (old or call('HGET', e[KEY], 'old') or '') .. drained.n .. ':' .. drained.lanes .. ':' .. now .. ','
+    call('SADD', RELEASING, ep_path(e))
+    e[RELEASES] = true
   end
-  if old then call('HSET', e.key, 'old', old) end
+  if old then call('HSET', e[KEY], 'old', old) end
   for i = 1, #list do
     texts[i] = list[i].n .. ':' .. list[i].lanes .. ':' .. list[i].busy .. ':' .. list[i].used
   end
-  call('HSET', e.key, 'lay', table.concat(texts, ','))
-  e.on, e.dirty = #list == 1 and list[1].lanes == 1 and 1 or 0, true
+  call('HSET', e[KEY], 'lay', table.concat(texts, ','))
+  e[ON], e[DIRTY] = #list == 1 and list[1].lanes == 1 and 1 or 0, true
 end
 
 -- Counts a lane of a layout that has become busy (1) or idle (-1).
 local function busy(l, change)
-  local list = layouts(l.ep)
+  local list = layouts(l[EP])
   for i = 1, #list do
-    if list[i].n == l.layout then
+    if list[i].n == l[LAYOUT] then
       list[i].busy = list[i].busy + change
       if change > 0 then list[i].used = '1' end
     end
   end
-  relay(l.ep)
-end
-
--- Reads a lane, once. `su` is 1 in the suspect pool, `un` its place in due (0 for none); `tk` and `le` are the lease's
--- token and end, which stay until the lease is over or taken over. The queue begins with `pa` events that are delivered:
--- payloads kept, which stay where they are while this is the endpoint's one lane. The first after them is the current
--- event, if there is one: `sq` is its number (0 for none), `rd` and `at` its round and the attempts recorded in it, `tr` is 1 if any
--- attempt of it was recorded, `len` and `ref` as in its entry; `gn` is the endpoint's generation at the claim. Of the
--- last commit, `ltk lsq lrd lat` are the name and `what ld lx lms` the answer.
-local LANE = '>sBsI8I8I8I4I4BI4I8ssI8I4I4sBBI8I4'
-local function lane(l)
-  if not l.st then
-    local packed = call('GET', l.key)
-    if packed then
-      l.st, l.su, l.tk, l.le, l.un, l.sq, l.rd, l.at, l.tr, l.gn, l.len, l.ref, l.ltk, l.lsq, l.lrd, l.lat, l.what,
-        l.ld, l.lx, l.lms, l.pa = struct.unpack(LANE, packed)
-    else
-      l.st = 'idle'
-    end
-  end
-  return l
+  relay(l[EP])
 end
 
 -- Puts a lane into a state: `until_ms` is its place in due; without one it is out of it. (A number costs more than most
 -- commands when it is made a text, so whoever has the text passes it.)
 local function put(l, state, until_ms, until_text)
-  if state == 'idle' and l.st ~= 'idle' then busy(l, -1) end
-  if state ~= 'idle' and l.st == 'idle' then busy(l, 1) end
+  if state == 'idle' and l[ST] ~= 'idle' then busy(l, -1) end
+  if state ~= 'idle' and l[ST] == 'idle' then busy(l, 1) end
   if until_ms then
-    call('ZADD', l.su == 1 and SUSPECT or HEALTHY, until_text or until_ms, l.text)
-  elseif l.st ~= 'idle' and l.st ~= 'held' then
-    call('ZREM', l.su == 1 and SUSPECT or HEALTHY, l.text)
+    call('ZADD', l[SU] == 1 and SUSPECT or HEALTHY, until_text or until_ms, lane_name(l))
+  elseif l[ST] ~= 'idle' and l[ST] ~= 'held' then
+    call('ZREM', l[SU] == 1 and SUSPECT or HEALTHY, lane_name(l))
   end
-  l.st, l.un, l.dirty = state, until_ms or 0, true
-end
-
--- Sees whether a lane is not idle, by the beginning of what is stored of it.
-local function see(l)
-  local state = call('GETRANGE', l.key, 0, 4)
-  l.busy = state ~= '' and state ~= 'idle\0'
+  l[ST], l[UN], l[DIRTY] = state, until_ms or 0, true
 end
 
 -- Puts an event at the end of a lane: `tail` is its entry from `len` on. Lanes of layouts other than the oldest are held
--- until it is drained. Only an idle lane changes by it, and only that is read whole; it was seen before. It becomes ready,
--- unless `grant`, if there is one, leases it: told of the queue's length, the event's, its `ref` and which one it is.
+-- until it is drained. Only an idle lane changes by it: it becomes ready, unless `grant`, if there is one, leases it, told
+-- of the queue's length, the event's, its `ref` and which one it is.
 local function join(l, len, tail, grant, ref, item)
-  local e = l.ep
-  e.seq, e.ev, e.by, e.dirty, waiting = e.seq + 1, e.ev + 1, e.by + len, true, waiting + 1
-  local length = call('RPUSH', l.queue, string.format('%d %s ', e.seq, now_text) .. tail)
-  if not l.busy then
-    l.busy = true
-    if layouts(e)[1].n ~= l.layout then
-      put(lane(l), 'held')
-    elseif not (grant and grant(lane(l), length, len, ref, item)) then
-      put(lane(l), 'ready', now, now_text)
-      l.fresh = true
+  local e = l[EP]
+  e[SEQ], e[EV], e[BY], e[DIRTY], waiting = e[SEQ] + 1, e[EV] + 1, e[BY] + len, true, waiting + 1
+  local length = call('RPUSH', l[QUEUE], string.format('%d %s ', e[SEQ], now_text) .. tail)
+  if l[ST] == 'idle' then
+    if layouts(e)[1].n ~= l[LAYOUT] then
+      put(l, 'held')
+    elseif not (grant and grant(l, length, len, ref, item)) then
+      put(l, 'ready', now, now_text)
+      l[FRESH] = true
     end
   end
 end
 
 -- Writes back what was changed.
 local function save()
+  local changed = {}
   for i = 1, #L do
     local l = L[i]
-    if l.dirty then
-      call('SET', l.key, struct.pack(LANE, l.st, l.su, l.tk, l.le, l.un, l.sq, l.rd, l.at, l.tr, l.gn, l.len, l.ref,
-        l.ltk, l.lsq, l.lrd, l.lat, l.what, l.ld, l.lx, l.lms, l.pa))
+    if l[DIRTY] then
+      changed[#changed + 1] = l[KEY]
+      changed[#changed + 1] = struct.pack(LANE, unpack(l, ST, PA))
     end
   end
+  for first = 1, #changed, AT_ONCE do call('MSET', unpack(changed, first, math.min(first + AT_ONCE - 1, #changed))) end
   for i = 1, #E do
     local e = E[i]
-    if e.dirty then
-      call('HSET', e.key, 'n', struct.pack(ENDPOINT, e.st, e.gen, e.seq, e.ev, e.by, e.dn, e.db, e.ln, e.kn, e.cv,
-        e.on, e.ks, #e.hs, e.hs))
+    if e[DIRTY] then
+      local packing = e[HB] == 0 and ENDPOINT or ENDPOINT_WITH_FIGURES
+      call('HSET', e[KEY], 'n', struct.pack(packing, unpack(e, STATE, HOUR + FIGURE_COUNT - 1)))
     end
   end
   if waiting ~= 0 then call('HINCRBY', PART, 'waiting', waiting) end
@@ -216,7 +209,7 @@ end
 local function fresh()
   local found = {}
   for i = 1, #L do
-    if L[i].fresh then found[#found + 1] = i end
+    if L[i][FRESH] then found[#found + 1] = i end
   end
   return found
 end
@@ -225,7 +218,7 @@ end
 local function releasing()
   local found = {}
   for i = 1, #E do
-    if E[i].releasing then found[#found + 1] = i end
+    if E[i][RELEASES] then found[#found + 1] = i end
   end
   return found
 end

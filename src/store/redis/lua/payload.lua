@@ -14,10 +14,10 @@ local function settled()
   for i = #kept, 1, -1 do
     if head(kept[i]).id == id then return kept[i] end
   end
-  local text = call('HGET', e.dropped, id)
+  local text = call('HGET', e[DROPPED], id)
   if text then return string.sub(text, string.find(text, '\n', 1, true) + 1) end
-  for _, l in ipairs(e.lanes) do
-    local entry = lane(l).sq ~= 0 and call('LINDEX', l.queue, l.pa)
+  for _, l in ipairs(e[LANES]) do
+    local entry = l[SQ] ~= 0 and call('LINDEX', l[QUEUE], l[PA])
     if entry and head(entry).id == id then return entry end
   end
 end
@@ -25,10 +25,10 @@ end
 -- Finds a lane's first waiting event of a number or a higher one: where it stands, and its number. They rise.
 local function first_of(l, seq)
   local function at(place)
-    local entry = call('LINDEX', l.queue, place)
+    local entry = call('LINDEX', l[QUEUE], place)
     return entry and number(string.match(entry, '^%d+'))
   end
-  local low, high = lane(l).pa, call('LLEN', l.queue)
+  local low, high = l[PA], call('LLEN', l[QUEUE])
   while low < high do
     local middle = math.floor((low + high) / 2)
     if at(middle) < seq then low = middle + 1 else high = middle end
@@ -39,7 +39,7 @@ end
 -- The lowest number of those that wait, from a number on; nil without any.
 local function lowest_of(seq)
   local lowest
-  for _, l in ipairs(e.lanes) do
+  for _, l in ipairs(e[LANES]) do
     local _, found = first_of(l, seq)
     if found and (not lowest or found < lowest) then lowest = found end
   end
@@ -48,13 +48,13 @@ end
 
 -- Looks at a part of those that wait; where it is not there, answers where the next part begins.
 local function waiting_part()
-  local start = e.ev > 0 and lowest_of(from)
+  local start = e[EV] > 0 and lowest_of(from)
   if not start then return nil end
-  local past = start + math.max(1, math.min(PART_EVENTS, math.floor(PART_BYTES * e.ev / math.max(e.by, 1))))
+  local past = start + math.max(1, math.min(PART_EVENTS, math.floor(PART_BYTES * e[EV] / math.max(e[BY], 1))))
   local found, lowest
-  for _, l in ipairs(e.lanes) do
+  for _, l in ipairs(e[LANES]) do
     local first, last = first_of(l, start), first_of(l, past) - 1
-    local entries = first <= last and call('LRANGE', l.queue, first, last) or {}
+    local entries = first <= last and call('LRANGE', l[QUEUE], first, last) or {}
     for i = 1, #entries do
       local h = head(entries[i])
       if h.id == id and (not found or h.seq < lowest) then found, lowest = entries[i], h.seq end
@@ -70,7 +70,7 @@ local function find()
   return entry or not more and from > 0 and settled(), more
 end
 
-if not endpoint(e) then return {'none'} end
+if not e[THERE] then return {'none'} end
 local entry, more = find()
 if entry then
   local ref = head(entry).ref

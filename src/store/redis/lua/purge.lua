@@ -14,19 +14,19 @@ local function empty(list)
     left = left - 1
   end
 end
-for _, l in ipairs(e.lanes) do
-  call('ZREM', HEALTHY, l.text)
-  call('ZREM', SUSPECT, l.text)
-  empty(l.queue)
-  call('DEL', l.key)
+for _, l in ipairs(e[LANES]) do
+  call('ZREM', HEALTHY, lane_name(l))
+  call('ZREM', SUSPECT, lane_name(l))
+  empty(l[QUEUE])
+  call('DEL', l[KEY])
 end
-empty(e.kept)
-e.dn, e.db = 0, 0
-while left > 0 and call('EXISTS', e.droppedix) == 1 do
+empty(e[KEPT])
+e[DN], e[DB] = 0, 0
+while left > 0 and call('EXISTS', e[DROPPEDIX]) == 1 do
   forget_dropped(e)
   left = left - 1
 end
 if left == 0 then return 'more' end
-call('UNLINK', e.log, e.stats, e.droppedat, e.fails)
-call('HDEL', PURGING, e.ws.name .. '/' .. e.name)
+call('UNLINK', e[LOG], e[STATS], e[DROPPEDAT], e[FAILS])
+call('HDEL', PURGING, ep_path(e))
 return 'done'

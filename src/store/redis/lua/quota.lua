@@ -6,7 +6,7 @@
 local windows = {W[1].fails}
 if quota_scope == 'endpoint' then
   windows = {}
-  for i = 1, #E do windows[i] = E[i].fails end
+  for i = 1, #E do windows[i] = E[i][FAILS] end
 end
 local used, oldest, by_endpoint = 0, 0, {}
 for _, window in ipairs(windows) do
@@ -20,9 +20,9 @@ for _, window in ipairs(windows) do
 end
 local reply = {used, oldest}
 for i = 1, #E do
-  local failures = by_endpoint[E[i].name]
+  local failures = by_endpoint[ep_name(E[i])]
   if failures then
-    reply[#reply + 1] = E[i].name
+    reply[#reply + 1] = ep_name(E[i])
     reply[#reply + 1] = failures
   end
 end

@@ -6,24 +6,23 @@
 -- Returns {what, lanes that became ready}; what is done or again (the layouts are others now).
 --
 -- A lane that waits for a retry is held too if the endpoint's generation is another one than at its claim.
-local LAYOUTS = ARGV[rest]
+local LAYOUTS_READ = ARGV[rest]
 local e = E[1]
-if not endpoint(e) then
-  call('SREM', RELEASING, e.ws.name .. '/' .. e.name)
+if not e[THERE] then
+  call('SREM', RELEASING, ep_path(e))
   return {'done', {}}
 end
-if shape(e) ~= LAYOUTS then return {'again', {}} end
+if shape(e) ~= LAYOUTS_READ then return {'again', {}} end
 local oldest = layouts(e)[1].n
-for _, l in ipairs(e.lanes) do
-  if l.layout == oldest then
-    lane(l)
-    local round_is_over = l.st == 'waiting' and l.un > now and l.gn ~= e.gen and e.st == 'e'
-    if l.st == 'held' or round_is_over then
+for _, l in ipairs(e[LANES]) do
+  if l[LAYOUT] == oldest then
+    local round_is_over = l[ST] == 'waiting' and l[UN] > now and l[GN] ~= e[GEN] and e[STATE] == 'e'
+    if l[ST] == 'held' or round_is_over then
       put(l, 'ready', now)
-      l.fresh = true
+      l[FRESH] = true
     end
   end
 end
-call('SREM', RELEASING, e.ws.name .. '/' .. e.name)
+call('SREM', RELEASING, ep_path(e))
 save()
 return {'done', fresh()}

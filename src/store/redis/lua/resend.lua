@@ -3,15 +3,15 @@
 -- KEYS  lib's, with all lanes of the endpoint's layouts.
 -- ARGV  lib's; then the layouts that the lanes were named by, dropped or kept, the events' ids.
 -- Returns {what, '1' or '0' per event, lanes that became ready}; what is done or again (the layouts are others now).
-local LAYOUTS, FROM = ARGV[rest], ARGV[rest + 1]
+local LAYOUTS_READ, FROM = ARGV[rest], ARGV[rest + 1]
 local e = E[1]
-if not endpoint(e) then return {'done', '', {}} end
-if shape(e) ~= LAYOUTS then return {'again', '', {}} end
+if not e[THERE] then return {'done', '', {}} end
+if shape(e) ~= LAYOUTS_READ then return {'again', '', {}} end
 
 local newest = layouts(e)[#layouts(e)]
 local places = {}
-for _, l in ipairs(e.lanes) do
-  if l.layout == newest.n then places[#places + 1] = l end
+for _, l in ipairs(e[LANES]) do
+  if l[LAYOUT] == newest.n then places[#places + 1] = l end
 end
 -- A contact's lane: its 64-bit hash, in two halves that a Lua number holds exactly, modulo the number of lanes.
 local function lane_of(contact)
@@ -22,11 +22,11 @@ end
 
 -- Whether an event still waits, by its number; they rise within a lane.
 local function waits(seq)
-  for _, l in ipairs(e.lanes) do
-    local low, high = 0, call('LLEN', l.queue) - 1
+  for _, l in ipairs(e[LANES]) do
+    local low, high = 0, call('LLEN', l[QUEUE]) - 1
     while low <= high do
       local middle = math.floor((low + high) / 2)
-      local found = number(string.match(call('LINDEX', l.queue, middle), '^%d+'))
+      local found = number(string.match(call('LINDEX', l[QUEUE], middle), '^%d+'))
       if found == seq then return true end
       if found < seq then low = middle + 1 else high = middle - 1 end
     end
@@ -39,14 +39,13 @@ local function again(entry)
   local ref, line, body = string.match(entry, '^%d+ %d+ %d+ (%S+) %d ([^\n]*)\n(.*)$')
   local h = head(entry)
   local l = lane_of(h.contact)
-  if l.busy == nil then see(l) end
   join(l, h.len, string.format('%d ', h.len) .. ref .. ' 1 ' .. line .. '\n' .. body)
 end
 
 -- The payloads kept, by id: where they stand, and their entries. All are put into the list of those kept before.
 local places_kept, entries_kept = {}, {}
 if FROM == 'kept' then
-  for _, l in ipairs(e.lanes) do shelve(lane(l)) end
+  for _, l in ipairs(e[LANES]) do shelve(l) end
   local kept = payloads(e)
   for i = 1, #kept do
     local id = head(kept[i]).id
@@ -62,8 +61,8 @@ local function copy(id)
   if waits(h.seq) then return true end
   if h.ref ~= '-' then call('HINCRBY', REFS, h.ref, 1) end
   again(entry)
-  entries_kept[id] = string.gsub(entry, '^%d+', e.seq, 1)
-  call('LSET', e.kept, places_kept[id], entries_kept[id])
+  entries_kept[id] = string.gsub(entry, '^%d+', e[SEQ], 1)
+  call('LSET', e[KEPT], places_kept[id], entries_kept[id])
   return true
 end
 

@@ -5,11 +5,11 @@
 --       how many events are looked at.
 -- Returns {number of the last one that was looked at (0 when there are no more), their ids}.
 local e, since, before, after, limit = E[1], number(ARGV[rest]), number(ARGV[rest + 1]), ARGV[rest + 2], ARGV[rest + 3]
-local looked = call('ZRANGEBYSCORE', e.droppedix, after == '' and '-inf' or '(' .. after, '+inf', 'WITHSCORES',
+local looked = call('ZRANGEBYSCORE', e[DROPPEDIX], after == '' and '-inf' or '(' .. after, '+inf', 'WITHSCORES',
   'LIMIT', 0, limit)
 local found = {}
 for i = 1, #looked, 2 do
-  local at_ms = number(call('ZSCORE', e.droppedat, looked[i]))
+  local at_ms = number(call('ZSCORE', e[DROPPEDAT], looked[i]))
   if since <= at_ms and at_ms < before then found[#found + 1] = looked[i] end
 end
 return {#looked < 2 * limit and 0 or number(looked[#looked]), found}

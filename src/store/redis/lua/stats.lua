@@ -4,6 +4,6 @@
 -- ARGV  lib's.
 -- Returns {now_ms, the hours as commit packs them}.
 local e = E[1]
-local hours = call('HVALS', e.stats)
-if endpoint(e) and e.hs ~= '' then hours[#hours + 1] = e.hs end
+local hours = call('HVALS', e[STATS])
+if e[HB] > 0 then hours[#hours + 1] = struct.pack(FIGURES, unpack(e, HOUR, HOUR + FIGURE_COUNT - 1)) end
 return {now, hours}

@@ -10,7 +10,7 @@
 local left = number(ARGV[rest])
 
 local function expire_dropped(e)
-  local old = call('ZRANGEBYSCORE', e.droppedat, '-inf', now - retention_ms, 'LIMIT', 0, left)
+  local old = call('ZRANGEBYSCORE', e[DROPPEDAT], '-inf', now - retention_ms, 'LIMIT', 0, left)
   for i = 1, #old do
     local _, h = undrop(e, old[i])
     let_go(h.ref)
@@ -20,14 +20,14 @@ end
 
 -- Rows leave in the order of their numbers: one that is not old yet keeps those after it.
 local function expire_log(e)
-  local most = math.min(left, call('LLEN', e.log))
-  local gone = math.max(0, math.min(most, call('LLEN', e.log) - log_max))
+  local most = math.min(left, call('LLEN', e[LOG]))
+  local gone = math.max(0, math.min(most, call('LLEN', e[LOG]) - log_max))
   while gone < most do
-    local row = call('LINDEX', e.log, gone)
+    local row = call('LINDEX', e[LOG], gone)
     if number(string.match(row, '^%d+ (%d+)')) + log_age_ms > now then break end
     gone = gone + 1
   end
-  if gone > 0 then call('LTRIM', e.log, gone, -1) end
+  if gone > 0 then call('LTRIM', e[LOG], gone, -1) end
   left = left - gone
 end
 
@@ -37,14 +37,13 @@ end
 local function release(e)
   if blocked(e) then return end
   local oldest = layouts(e)[1].n
-  for _, l in ipairs(e.lanes) do
-    if l.layout == oldest then
-      lane(l)
-      if l.st == 'held' or l.st == 'idle' and has_event(l) then
+  for _, l in ipairs(e[LANES]) do
+    if l[LAYOUT] == oldest then
+      if l[ST] == 'held' or l[ST] == 'idle' and has_event(l) then
         put(l, 'ready', now)
-        l.fresh = true
-      elseif l.un > 0 then
-        call('ZADD', l.su == 1 and SUSPECT or HEALTHY, 'NX', l.un, l.text)
+        l[FRESH] = true
+      elseif l[UN] > 0 then
+        call('ZADD', l[SU] == 1 and SUSPECT or HEALTHY, 'NX', l[UN], lane_name(l))
       end
     end
   end
@@ -52,43 +51,43 @@ end
 
 -- Nobody will repeat the last commit of a lane whose layout was drained a lease ago.
 local function forget_drained(e)
-  local old, kept = call('HGET', e.key, 'old'), {}
+  local old, kept = call('HGET', e[KEY], 'old'), {}
   for n, lanes, at_ms in string.gmatch(old or '', '(%d+):(%d+):(%d+),') do
     if number(at_ms) + lease_ms > now then
       kept[#kept + 1] = n .. ':' .. lanes .. ':' .. at_ms .. ','
     else
-      for _, l in ipairs(e.lanes) do
-        if l.layout == number(n) then call('DEL', l.key) end
+      for _, l in ipairs(e[LANES]) do
+        if l[LAYOUT] == number(n) then call('DEL', l[KEY]) end
       end
     end
   end
-  if old then call('HSET', e.key, 'old', table.concat(kept)) end
+  if old then call('HSET', e[KEY], 'old', table.concat(kept)) end
 end
 
 local function oldest_ms(e)
   local oldest = 0
-  for _, l in ipairs(e.lanes) do
-    local event = first(lane(l), function() return true end)
+  for _, l in ipairs(e[LANES]) do
+    local event = first(l, function() return true end)
     if event and (oldest == 0 or event.at_ms < oldest) then oldest = event.at_ms end
   end
   return oldest
 end
 
 local function tend(e, layouts_read)
-  if not endpoint(e) or shape(e) ~= layouts_read then return {0, 0, 0, 0} end
-  local function untried(l) return l.le <= now and l.tr == 0 end
+  if not e[THERE] or shape(e) ~= layouts_read then return {0, 0, 0, 0} end
+  local function untried(l) return l[LE] <= now and l[TR] == 0 end
   local function old(event) return event.at_ms + age_ms_max <= now end
   local dropped = 0
-  if e.ev > 0 then
+  if e[EV] > 0 then
     dropped = drop_oldest(e, untried, old, left, 'backlog_age', true)
     left = left - dropped
     release(e)
   end
   if dropped > 0 then tell_many(e, 'backlog_age', dropped) end
-  if e.dn > 0 then expire_dropped(e) end
-  if e.ln > 0 then expire_log(e) end
+  if e[DN] > 0 then expire_dropped(e) end
+  if e[LN] > 0 then expire_log(e) end
   forget_drained(e)
-  return {dropped, e.ev > 0 and oldest_ms(e) or 0, blocked(e) and 0 or 1, is_burden(e) and e.by + e.db or 0}
+  return {dropped, e[EV] > 0 and oldest_ms(e) or 0, blocked(e) and 0 or 1, is_burden(e) and e[BY] + e[DB] or 0}
 end
 
 local tended = {}
