@@ -68,8 +68,9 @@ impl Call {
     }
 
     fn command(&self, verb: &str, script: &str) -> Cmd {
-        let mut command = redis::cmd(verb);
-        command.arg(script).arg(self.keys.len()).arg(&self.keys);
+        let bytes = self.keys.iter().map(String::len).chain(self.arguments.iter().map(Bytes::len)).sum::<usize>();
+        let mut command = Cmd::with_capacity(3 + self.keys.len() + self.arguments.len(), bytes + 64);
+        command.arg(verb).arg(script).arg(self.keys.len()).arg(&self.keys);
         for argument in &self.arguments {
             command.arg(argument.as_ref());
         }

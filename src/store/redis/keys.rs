@@ -3,10 +3,11 @@
 //! A partition's keys carry its hash tag, `{p07}`, so that one script's keys are in one slot of a Redis Cluster.
 //! Ids hold no `/`, so `workspace/endpoint` names an endpoint, and a lane's text is `workspace/endpoint.layout.index`.
 
-use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use indexmap::{IndexMap, IndexSet};
 
 use super::packed::Packed;
 use crate::decide::ids::{EndpointId, LaneId, Partition, WorkspaceId};
@@ -20,6 +21,9 @@ pub(super) struct Keys {
 
 /// The sets of ids seen, used as a ring; one more than the window's buckets, the present one among them, needs.
 const SEEN_SETS: usize = 6;
+
+/// Room for a key of usual length.
+const KEY_BYTES: usize = 96;
 
 impl Keys {
     pub fn new(prefix: &str) -> Self {
@@ -164,30 +168,11 @@ pub(super) struct Frame {
     keys: Keys,
     partition: Partition,
     scope: Scope,
-    workspaces: Things<WorkspaceId>,
-    endpoints: Things<(WorkspaceId, EndpointId)>,
-    lanes: Things<LaneId>,
-}
-
-#[derive(Debug)]
-struct Things<T> {
-    list: Vec<T>,
-    index: BTreeMap<T, usize>,
-}
-
-impl<T: Ord + Clone> Things<T> {
-    fn new() -> Self {
-        Self { list: Vec::new(), index: BTreeMap::new() }
-    }
-
-    fn add(&mut self, thing: &T) -> usize {
-        if let Some(index) = self.index.get(thing) {
-            return *index;
-        }
-        self.list.push(thing.clone());
-        self.index.insert(thing.clone(), self.list.len());
-        self.list.len()
-    }
+    workspaces: IndexSet<WorkspaceId>,
+    /// Each with its workspace's number.
+    endpoints: IndexMap<(WorkspaceId, EndpointId), usize>,
+    /// Each with its endpoint's number.
+    lanes: IndexMap<LaneId, usize>,
 }
 
 impl Frame {
@@ -198,61 +183,72 @@ impl Frame {
 
     /// With those of a scope, which is the script's.
     pub fn of(scope: Scope, keys: &Keys, partition: Partition) -> Self {
-        let keys = keys.clone();
-        Self { keys, partition, scope, workspaces: Things::new(), endpoints: Things::new(), lanes: Things::new() }
+        let (workspaces, endpoints, lanes) = (IndexSet::new(), IndexMap::new(), IndexMap::new());
+        Self { keys: keys.clone(), partition, scope, workspaces, endpoints, lanes }
     }
 
     pub fn workspace(&mut self, workspace: &WorkspaceId) -> usize {
-        self.workspaces.add(workspace)
+        self.workspaces.insert_full(workspace.clone()).0 + 1
     }
 
     pub fn endpoint(&mut self, workspace: &WorkspaceId, endpoint: &EndpointId) -> usize {
-        self.workspaces.add(workspace);
-        self.endpoints.add(&(workspace.clone(), endpoint.clone()))
+        let owner = self.workspace(workspace);
+        self.endpoints.insert_full((workspace.clone(), endpoint.clone()), owner).0 + 1
     }
 
     pub fn lane(&mut self, lane: &LaneId) -> usize {
-        self.endpoint(&lane.workspace, &lane.endpoint);
-        self.lanes.add(lane)
+        if let Some(index) = self.lanes.get_index_of(lane) {
+            return index + 1;
+        }
+        let owner = self.endpoint(&lane.workspace, &lane.endpoint);
+        self.lanes.insert_full(lane.clone(), owner).0 + 1
     }
 
     pub fn lanes(&self) -> usize {
-        self.lanes.list.len()
+        self.lanes.len()
     }
 
     /// The lane of an index that a script answered.
     pub fn lane_at(&self, index: usize) -> Option<&LaneId> {
-        self.lanes.list.get(index.checked_sub(1)?)
+        Some(self.lanes.get_index(index.checked_sub(1)?)?.0)
     }
 
     /// The endpoint of an index that a script answered.
     pub fn endpoint_at(&self, index: usize) -> Option<&(WorkspaceId, EndpointId)> {
-        self.endpoints.list.get(index.checked_sub(1)?)
+        Some(self.endpoints.get_index(index.checked_sub(1)?)?.0)
     }
 
     /// The workspace of an index that a script answered.
     pub fn workspace_at(&self, index: usize) -> Option<&WorkspaceId> {
-        self.workspaces.list.get(index.checked_sub(1)?)
+        self.workspaces.get_index(index.checked_sub(1)?)
     }
 
     /// `KEYS`.
     pub fn keys(&self) -> Vec<String> {
         let base = self.keys.of(self.partition, "");
-        let spell = |name: &str, thing: &str| [&base, name, ":", thing].concat();
-        let mut keys = Vec::new();
-        keys.extend(Scope::PARTITION.iter().take(self.scope.partition).map(|name| [&base, *name].concat()));
-        for workspace in &self.workspaces.list {
-            let names = Scope::WORKSPACE.iter().take(self.scope.workspace);
-            keys.extend(names.map(|name| spell(name, workspace.as_str())));
+        let spell = |name: &str, thing: fmt::Arguments<'_>| {
+            let mut key = String::with_capacity(KEY_BYTES);
+            write!(key, "{base}{name}:{thing}").expect("a text takes all text");
+            key
+        };
+        let Scope { partition, workspace, endpoint } = self.scope;
+        let mut keys = Vec::with_capacity(
+            partition
+                + workspace * self.workspaces.len()
+                + endpoint * self.endpoints.len()
+                + 2 * self.lanes.len()
+                + SEEN_SETS,
+        );
+        keys.extend(Scope::PARTITION.iter().take(partition).map(|name| [&base, *name].concat()));
+        for thing in &self.workspaces {
+            keys.extend(Scope::WORKSPACE.iter().take(workspace).map(|name| spell(name, format_args!("{thing}"))));
         }
-        for (workspace, endpoint) in &self.endpoints.list {
-            let endpoint = format!("{workspace}/{endpoint}");
-            let names = Scope::ENDPOINT.iter().take(self.scope.endpoint);
-            keys.extend(names.map(|name| spell(name, &endpoint)));
+        for (owner, thing) in self.endpoints.keys() {
+            let names = Scope::ENDPOINT.iter().take(endpoint);
+            keys.extend(names.map(|name| spell(name, format_args!("{owner}/{thing}"))));
         }
-        let lanes: Vec<String> = self.lanes.list.iter().map(ToString::to_string).collect();
         for name in ["lane", "queue"] {
-            keys.extend(lanes.iter().map(|lane| spell(name, lane)));
+            keys.extend(self.lanes.keys().map(|lane| spell(name, format_args!("{lane}"))));
         }
         if self.scope == Scope::APPEND {
             keys.extend(self.keys.seen(self.partition));
@@ -263,13 +259,12 @@ impl Frame {
     /// The argument that says how the things belong together; `KEYS` says what they are called.
     pub fn argument(&self) -> Bytes {
         let mut named = Packed::new();
-        named.count(self.workspaces.list.len()).count(self.endpoints.list.len()).count(self.lanes.list.len());
-        for (workspace, _) in &self.endpoints.list {
-            named.count(self.workspaces.index[workspace]);
+        named.count(self.workspaces.len()).count(self.endpoints.len()).count(self.lanes.len());
+        for workspace in self.endpoints.values() {
+            named.count(*workspace);
         }
-        for lane in &self.lanes.list {
-            let endpoint = self.endpoints.index[&(lane.workspace.clone(), lane.endpoint.clone())];
-            named.count(endpoint).u32(lane.layout);
+        for (lane, endpoint) in &self.lanes {
+            named.count(*endpoint).u32(lane.layout);
         }
         named.into()
     }
