@@ -90,12 +90,14 @@ local function lease(l, token, handed_over)
   return true
 end
 
--- A lease as the caller reads it; `version` is the configuration he has at hand.
+-- A lease as the caller reads it; `version` is the configuration he has at hand. Lanes that end together often go on to the
+-- same event.
+local bodies = {['-'] = ''}
 local function leased(l, version)
-  local e = l[EP]
-  local body = l[REF] ~= '-' and call('HGET', BODIES, l[REF]) or ''
+  local e, ref = l[EP], l[REF]
+  bodies[ref] = bodies[ref] or call('HGET', BODIES, ref) or ''
   local config = version ~= e[CV] and call('HGET', e[WS].eps, ep_name(e)) or ''
-  return l[RD], l[AT] + 1, l[GN], l[SU], l[ENTRY], body, config
+  return l[RD], l[AT] + 1, l[GN], l[SU], l[ENTRY], bodies[ref], config
 end
 
 -- Whether a lane has an event.

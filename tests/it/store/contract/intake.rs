@@ -21,6 +21,7 @@ promises! {
     only_an_idle_lane_becomes_ready,
     an_event_stands_in_every_lane_that_it_belongs_to,
     events_of_no_lane_or_of_nobodys_cost_the_others_nothing,
+    an_event_may_have_more_lanes_than_one_command_reads,
     contacts_have_lanes_of_their_own,
     what_was_appended_can_be_waited_for,
 }
@@ -166,6 +167,27 @@ async fn events_of_no_lane_or_of_nobodys_cost_the_others_nothing(open: &Open) {
     let fourth = crate::store::world::next(world.deliver(&first).await);
     for (lease, sent) in [(first, &events[0]), (fourth, &events[3])] {
         assert_eq!((&lease.event.id, &lease.event.body), (&sent.id, &sent.body));
+    }
+}
+
+async fn an_event_may_have_more_lanes_than_one_command_reads(open: &Open) {
+    let world = World::with_endpoint(open, "ep_a").await;
+    let mut lanes = Vec::new();
+    for endpoint in 0..17 {
+        let endpoint = format!("ep_{endpoint}");
+        world.connect(&endpoint, 64).await;
+        lanes.extend((0..64).map(|index| lane_of("w", &endpoint, 1, index)));
+    }
+    let to_all = async |id| Append { lanes: lanes.clone(), ..world.event("w", id, None).await };
+    let (first, second) = (to_all("1").await, to_all("2").await);
+    assert_eq!(world.append(&[first]).await.ready, lanes);
+    assert_eq!(world.append(&[second]).await.ready, []);
+    for place in [0, 999, 1_000, 1_087] {
+        let lease = world.lease(&lanes[place]).await;
+        assert_eq!(
+            (lease.event.id.as_str(), world.endpoint(lease.lane.endpoint.as_str()).await.backlog_events),
+            ("1", 128)
+        );
     }
 }
 
