@@ -42,12 +42,16 @@ impl Script {
 /// Puts numbers in the places of a text's constants. Lua 5.1 knows none, and a local that functions use is looked for whenever
 /// one of them is made, among all that functions use: 7 % of what a commit costs, eight lanes to a call.
 fn fold(text: &str) -> String {
-    let constants: HashMap<&str, &str> = text.lines().filter_map(constants).flatten().collect();
+    let mut constants = HashMap::new();
+    for (name, value) in text.lines().filter_map(constants_of).flatten() {
+        let before = constants.insert(name, value);
+        debug_assert!(before.is_none(), "{name} has two values");
+    }
     let ends_word = |letter: char| !letter.is_ascii_alphanumeric() && letter != '_';
     let mut folded = String::with_capacity(text.len());
     for line in text.lines() {
         // Every other part is quoted. Where a line has constants alone, nothing is left of it but its end.
-        let parts = line.split_inclusive('\'').filter(|_| self::constants(line).is_none());
+        let parts = line.split_inclusive('\'').filter(|_| constants_of(line).is_none());
         for (number, part) in parts.enumerate() {
             for piece in part.split_inclusive(ends_word) {
                 let word = piece.trim_end_matches(ends_word);
@@ -61,12 +65,13 @@ fn fold(text: &str) -> String {
 }
 
 /// A line's constants, if it has nothing else: `local A, B = 1, 2`.
-fn constants(line: &str) -> Option<Vec<(&str, &str)>> {
+fn constants_of(line: &str) -> Option<Vec<(&str, &str)>> {
     let (names, values) = line.strip_prefix("local ")?.split_once(" = ")?;
-    let constants: Vec<_> = names.split(", ").zip(values.split(", ")).collect();
-    let is_name = |name: &str| name.bytes().all(|letter| letter.is_ascii_uppercase() || letter == b'_');
-    let is_number = |value: &str| value.bytes().all(|digit| digit.is_ascii_digit());
-    constants.iter().all(|(name, value)| is_name(name) && is_number(value)).then_some(constants)
+    let (names, values): (Vec<_>, Vec<_>) = (names.split(", ").collect(), values.split(", ").collect());
+    let is_name = |name: &&str| name.bytes().all(|letter| letter.is_ascii_uppercase() || letter == b'_');
+    let is_number = |value: &&str| value.bytes().all(|digit| digit.is_ascii_digit());
+    let all = names.len() == values.len() && names.iter().all(is_name) && values.iter().all(is_number);
+    all.then(|| names.into_iter().zip(values).collect())
 }
 
 /// Another release's scripts, as far as Redis can tell: the same with another hash.

@@ -313,7 +313,7 @@ fn attempt(row: &str) -> Result<Attempt> {
     read().ok_or_else(|| damaged("a row of an attempts log"))
 }
 
-/// Reads an hour as `lua/commit.lua` packs it: twelve big-endian numbers of four bytes.
+/// Reads an hour as `lua/lib.lua` packs its FIGURES: twelve big-endian numbers of four bytes.
 fn hour_stats(packed: &[u8]) -> Result<HourStats> {
     let figures: Vec<u64> =
         packed.chunks_exact(4).map(|four| four.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte))).collect();

@@ -5,7 +5,7 @@
 -- Returns the rows.
 local e, before, limit = E[1], number(ARGV[rest]), number(ARGV[rest + 1])
 if not e[THERE] or limit == 0 then return {} end
--- Numbers have no gaps, and the last row's is `ln`: a row's place from the end follows from its number.
+-- Numbers have no gaps, and the last row's is `LN`: a row's place from the end follows from its number.
 local newest = math.min((before or e[LN] + 1) - 1, e[LN])
 local oldest = math.max(newest - limit + 1, e[LN] - log_max + 1, 1)
 if newest < oldest then return {} end

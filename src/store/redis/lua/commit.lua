@@ -7,22 +7,20 @@
 --       the configuration at hand; and the log's row.
 -- Returns per lane {what, disabled, dropped, …}: what is next (then as claim's lease), idle, ready, waiting (then
 --       at_ms), held, lost or gone.
-local HOUR_MS, HOURS, LOG_SLACK = 3600000, 24, 16
+local HOUR_MS, HOURS, FIGURES_BYTES, LOG_SLACK = 3600000, 24, 48, 16
 local COMMIT = '>c16I8I4I4I8BBI8I8I4Bs'
 
 -- Counts an attempt in the hour's figures. Those of hours that are over stand apart, by the hour of the day.
 local function measure(e, delivered, dropped, bucket)
   local hour = math.floor(now / HOUR_MS)
   if e[HOUR] ~= hour then
-    if e[HB] > 0 then
-      call('HSET', e[STATS], e[HOUR] % HOURS, struct.pack(FIGURES, unpack(e, HOUR, HOUR + FIGURE_COUNT - 1)))
-    end
-    e[HB], e[HOUR] = FIGURE_BYTES, hour
-    for place = HOUR + 1, HOUR + FIGURE_COUNT - 1 do e[place] = 0 end
+    if e[HB] > 0 then call('HSET', e[STATS], e[HOUR] % HOURS, struct.pack(FIGURES, unpack(e, HOUR, SLOWEST))) end
+    e[HB], e[HOUR] = FIGURES_BYTES, hour
+    for place = HOUR + 1, SLOWEST do e[place] = 0 end
   end
-  local outcome, duration = HOUR + (delivered and 1 or 2), HOUR + 4 + bucket
+  local outcome, duration = delivered and DELIVERED or FAILED, FASTEST + bucket
   e[outcome], e[duration], e[DIRTY] = e[outcome] + 1, e[duration] + 1, true
-  if dropped then e[HOUR + 3] = e[HOUR + 3] + 1 end
+  if dropped then e[GIVEN_UP] = e[GIVEN_UP] + 1 end
 end
 
 local function record(e, at_ms, next_ms, row)

@@ -40,18 +40,21 @@ local LANE = '>sBsI8I8I8I4I4BI4I8ssI8I4I4sBBI8I4'
 -- last event's number; `EV` and `BY` count waiting events and their bytes, `DN` and `DB` dropped ones; `LN` is the last
 -- number of its log, `KN` counts payloads in the list of those kept; `CV` is its configuration's version, `ON` 1 if it has
 -- one lane in all, `KS` counts all payloads kept that share a body. `HB` is 0, or the length of the present hour's figures,
--- which then follow: from HOUR on the hour, delivered, failed, dropped, and the durations by bucket.
+-- which then follow: the HOUR, how many attempts were DELIVERED, FAILED and the last one of their event (GIVEN_UP), and how
+-- many took how long, by bucket from FASTEST to SLOWEST.
 local WS, LANES, KEPT, LOG, STATS, DROPPED, DROPPEDIX, DROPPEDAT, FAILS = 3, 4, 5, 6, 7, 8, 9, 10, 11
 local THERE, LAYOUTS, RELEASES, TOUCHED = 12, 13, 14, 15
-local STATE, GEN, SEQ, EV, BY, DN, DB, LN, KN, CV, ON, KS, HB, HOUR = 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29
-local FIGURE_COUNT, FIGURE_BYTES = 12, 48
+local STATE, GEN, SEQ, EV, BY, DN, DB, LN, KN, CV, ON, KS, HB = 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28
+local HOUR, DELIVERED, FAILED, GIVEN_UP, FASTEST, SLOWEST = 29, 30, 31, 32, 33, 40
 local ENDPOINT, FIGURES = '>sI4I8I8I8I8I8I8I4sBI4B', '>I4I4I4I4I4I4I4I4I4I4I4I4'
 local ENDPOINT_WITH_FIGURES = ENDPOINT .. string.sub(FIGURES, 2)
 
 -- The things the caller named; `rest` is the first argument of the script's own. (The places of keys that the script's
--- scope, in keys.rs, leaves out hold others; it uses none of them.) A thing that is not stored reads as nothing at all. An
--- endpoint without figures is shorter than any that has them, whose length is above 100.
-local AT_ONCE = 1000
+-- scope, in keys.rs, leaves out hold others; it uses none of them. A workspace's two that are read later have their room from
+-- the beginning, since a table that grows is built anew.) What is not stored reads as zeros, and a lane as an idle one.
+-- PLAIN_BYTES is the most that an endpoint without figures takes (one with them takes 113 at least), AT_ONCE how many keys one
+-- command reads or writes.
+local PLAIN_BYTES, AT_ONCE = 85, 1000
 local NOTHING = string.rep('\0', 128)
 local W, E, L, rest, key = {}, {}, {}, 5, PARTITION_KEYS + 1
 for i = 1, workspaces do
@@ -67,7 +70,7 @@ for i = 1, endpoints do
   E[i] = {
     KEYS[key], false, W[w], {}, KEYS[key + 1], KEYS[key + 2], KEYS[key + 3], KEYS[key + 4], KEYS[key + 5], KEYS[key + 6],
     KEYS[key + 7], stored ~= false, false, false, false,
-    struct.unpack(ENDPOINT_WITH_FIGURES, stored and #stored > 100 and stored or (stored or '') .. NOTHING),
+    struct.unpack(ENDPOINT_WITH_FIGURES, stored and #stored > PLAIN_BYTES and stored or (stored or '') .. NOTHING),
   }
   key = key + ENDPOINT_KEYS
 end
@@ -199,7 +202,7 @@ local function save()
     local e = E[i]
     if e[DIRTY] then
       local packing = e[HB] == 0 and ENDPOINT or ENDPOINT_WITH_FIGURES
-      call('HSET', e[KEY], 'n', struct.pack(packing, unpack(e, STATE, HOUR + FIGURE_COUNT - 1)))
+      call('HSET', e[KEY], 'n', struct.pack(packing, unpack(e, STATE, SLOWEST)))
     end
   end
   if waiting ~= 0 then call('HINCRBY', PART, 'waiting', waiting) end
