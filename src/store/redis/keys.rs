@@ -232,13 +232,7 @@ impl Frame {
             key
         };
         let Scope { partition, workspace, endpoint } = self.scope;
-        let mut keys = Vec::with_capacity(
-            partition
-                + workspace * self.workspaces.len()
-                + endpoint * self.endpoints.len()
-                + 2 * self.lanes.len()
-                + SEEN_SETS,
-        );
+        let mut keys = Vec::new();
         keys.extend(Scope::PARTITION.iter().take(partition).map(|name| [&base, *name].concat()));
         for thing in &self.workspaces {
             keys.extend(Scope::WORKSPACE.iter().take(workspace).map(|name| spell(name, format_args!("{thing}"))));
