@@ -50,9 +50,10 @@ fn fold(text: &str) -> String {
     let ends_word = |letter: char| !letter.is_ascii_alphanumeric() && letter != '_';
     let mut folded = String::with_capacity(text.len());
     for line in text.lines() {
-        // Every other part is quoted. Where a line has constants alone, nothing is left of it but its end.
-        let parts = line.split_inclusive('\'').filter(|_| constants_of(line).is_none());
-        for (number, part) in parts.enumerate() {
+        // Where a line has constants alone, nothing is left of it but its end.
+        let rest = if constants_of(line).is_some() { "" } else { line };
+        // Every other part is quoted.
+        for (number, part) in rest.split_inclusive('\'').enumerate() {
             for piece in part.split_inclusive(ends_word) {
                 let word = piece.trim_end_matches(ends_word);
                 let put = constants.get(word).filter(|_| number % 2 == 0).unwrap_or(&word);

@@ -181,6 +181,6 @@ local function remove(e)
   call('ZREM', DISABLED, ep_path(e))
   call('HDEL', w.eps, ep_name(e))
   call('DEL', e[KEY])
-  e[THERE], e[DIRTY], e[LAYOUTS] = false, false, nil
+  e[THERE], e[DIRTY], e[LAYOUTS] = false, false, false
   return e[EV]
 end

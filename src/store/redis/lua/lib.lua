@@ -65,12 +65,15 @@ for i = 1, workspaces do
   key = key + WORKSPACE_KEYS
 end
 for i = 1, endpoints do
-  local stored, w = call('HGET', KEYS[key], 'n'), nil
+  local w
   w, at = struct.unpack('>I4', named, at)
+  local stored = call('HGET', KEYS[key], 'n')
+  local whole = stored or ''
+  if #whole <= PLAIN_BYTES then whole = whole .. NOTHING end
   E[i] = {
     KEYS[key], false, W[w], {}, KEYS[key + 1], KEYS[key + 2], KEYS[key + 3], KEYS[key + 4], KEYS[key + 5], KEYS[key + 6],
     KEYS[key + 7], stored ~= false, false, false, false,
-    struct.unpack(ENDPOINT_WITH_FIGURES, stored and #stored > PLAIN_BYTES and stored or (stored or '') .. NOTHING),
+    struct.unpack(ENDPOINT_WITH_FIGURES, whole),
   }
   key = key + ENDPOINT_KEYS
 end
